@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The torch executor: a network on a device, simulated layer by layer with the steps folded into the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snncc.execute import torch_functions, torch_ops
+from snncc.execute.torch_session import Run, Session
+from snncc.ir.analysis import last_use, tail
+from snncc.ir.network import Network
+from snncc.ir.nodes import NEURONS, Constant, Differential, Input, Node, Repeat
+
+
+class Engine:
+    """A network prepared for a device and a float type; `run` simulates, `evaluate` computes the ANN stage."""
+
+    def __init__(
+        self, network: Network, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.network, self.device, self.dtype = network, torch.device(device), dtype
+        self.arrays = {name: self.tensor(array) for name, array in network.arrays.items()}
+        self.tail = tail(network)
+        self.last_use = last_use(network)
+        self.emits: frozenset[str] = frozenset(
+            n.name for n in network.nodes if isinstance(n, (*NEURONS, Differential)) and n.name in network.varying
+        )
+
+    def tensor(self, array: Any) -> Tensor:
+        """An array or tensor on the engine's device, floats in its type."""
+        x = array if isinstance(array, Tensor) else torch.from_numpy(np.array(array))
+        return x.to(self.device, self.dtype if x.is_floating_point() else None)
+
+    def evaluate(self, feeds: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Every value of a network in its ANN stage."""
+        samples = self.samples(feeds)
+        values: dict[str, Tensor] = {}
+        for node in self.network.nodes:
+            values[node.name] = self.plain(node, [values[n] for n in node.inputs], 1.0, samples, feeds)
+        return values
+
+    def samples(self, feeds: Mapping[str, Any]) -> int:
+        """The number of samples in a feed."""
+        first = self.network.inputs[0]
+        return 1 if first.batch is None else int(feeds[first.name].shape[first.batch])
+
+    def plain(
+        self, node: Node, inputs: Sequence[Tensor], offset: Tensor | float, samples: int, feeds: Mapping[str, Any]
+    ) -> Tensor:
+        """A source or stateless node on whole tensors."""
+        if isinstance(node, Input):
+            return self.tensor(feeds[node.name])
+        if isinstance(node, Constant):
+            return self.arrays[node.value]
+        if isinstance(node, Repeat):
+            repeats = [1] * inputs[0].ndim
+            repeats[node.batch or 0] = samples
+            return inputs[0].repeat(repeats)
+        call = node.call()
+        function: Callable[..., Tensor] | None = getattr(torch_ops, call.function, None)
+        if function is None:
+            function = getattr(torch_functions, call.function)
+        extra = {"offset": offset} if call.offset else {}
+        operands = [None if name is None else self.arrays[name] for name in call.arrays]
+        return function(*inputs, *operands, **call.options, **extra)
+
+    @torch.no_grad()
+    def run(
+        self,
+        feeds: Mapping[str, Any],
+        timesteps: int,
+        *,
+        checkpoints: Sequence[int] | None = None,
+        steps_at_once: int | None = None,
+        observe: Callable[[Node, Tensor], None] | None = None,
+        count: bool = True,
+    ) -> Run:
+        """Simulate a batch for `timesteps` steps; outputs at `checkpoints` (default: the last step).
+
+        `observe(node, series)` sees each neuron's and differential's output, (T', N, ...), piece by piece in time.
+        """
+        session = Session(self, feeds, timesteps, tuple(checkpoints or (timesteps,)), observe, count)
+        step = steps_at_once or timesteps
+        for begin in range(0, timesteps, step):
+            session.advance(begin, min(begin + step, timesteps))
+        return session.finish()

@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One simulation in torch: states, running sums and counters, layer by layer.
+
+A value has one of three layouts. *steady*: the same at every step up to the schedule's gate, so computed once (the
+first layer under constant current). *series*: T steps folded into the batch axis, step-major. *total*: the running
+sum at chosen checkpoints, folded likewise; behind the last neuron everything acts on sums, so the read-out is computed
+once per checkpoint and not once per step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+from snncc.execute import torch_neurons
+from snncc.ir.nodes import IF, NEURONS, Differential, LeakyIF, Neuron, Node, SignedIF
+
+if TYPE_CHECKING:
+    from snncc.execute.torch_engine import Engine
+
+Layout = Literal["steady", "series", "total"]
+
+
+@dataclass(slots=True)
+class Value:
+    """A tensor and how time lies in it."""
+
+    data: Tensor
+    layout: Layout
+
+
+@dataclass(slots=True)
+class Activity:
+    """What a source of events emitted, summed over samples and steps."""
+
+    #: Events per neuron: steps with a value other than zero, (*shape) per sample.
+    events: Tensor
+    positive: float = 0.0
+    negative: float = 0.0
+
+
+@dataclass(slots=True)
+class Run:
+    """The outcome of a run: `outputs[name]` is (checkpoints, N, ...) already divided by D(t)."""
+
+    outputs: dict[str, Tensor]
+    activity: dict[str, Activity] = field(default_factory=dict)
+    clamps: dict[str, int] = field(default_factory=dict)
+
+
+def unfold(x: Tensor, axis: int | None, steps: int) -> Tensor:
+    """Series to (T, ...)."""
+    return x if axis is None else x.unflatten(axis, (steps, -1)).movedim(axis, 0)
+
+
+def fold(x: Tensor, axis: int | None) -> Tensor:
+    """(T, ...) to series."""
+    return x if axis is None else x.movedim(0, axis).flatten(axis, axis + 1)
+
+
+def stepwise(weights: Tensor, steps: Tensor) -> Tensor:
+    """One weight per step, shaped to multiply (T, ...)."""
+    return weights.to(steps).reshape(-1, *[1] * (steps.ndim - 1))
+
+
+def spread(x: Tensor, axis: int | None, weights: Tensor) -> Tensor:
+    """A steady value times one weight per step, as a series."""
+    series = x.unsqueeze(0) * weights.to(x.dtype).reshape(-1, *[1] * x.ndim)
+    return fold(series, axis)
+
+
+@dataclass(slots=True)
+class Session:
+    """One run: states, running sums and counters."""
+
+    engine: Engine
+    feeds: Mapping[str, Any]
+    timesteps: int
+    checkpoints: tuple[int, ...]
+    observe: Callable[[Node, Tensor], None] | None
+    count: bool
+    samples: int = field(init=False)
+    states: dict[str, Any] = field(default_factory=dict)
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    snapshots: dict[str, list[Tensor]] = field(default_factory=dict)
+    result: Run = field(default_factory=lambda: Run(outputs={}))
+    steady: dict[str, Value] = field(default_factory=dict)
+    begin: int = 0
+
+    def __post_init__(self) -> None:
+        self.samples = self.engine.samples(self.feeds)
+
+    def gates(self, begin: int, end: int) -> Tensor:
+        """The schedule's gate at steps begin+1..end."""
+        return torch.tensor([self.engine.network.schedule.gate(t + 1) for t in range(begin, end)], dtype=torch.float64)
+
+    def divisors(self, begin: int, end: int) -> Tensor:
+        """D(t) at steps begin+1..end."""
+        return torch.tensor(
+            [self.engine.network.schedule.divisor(t + 1) for t in range(begin, end)], dtype=torch.float64
+        )
+
+    def advance(self, begin: int, end: int) -> None:
+        """Steps begin+1..end of everything before the tail."""
+        engine, net = self.engine, self.engine.network
+        values: dict[str, Value] = dict(self.steady)
+        self.begin = begin
+        gates = self.gates(begin, end)
+        for node in net.nodes:
+            if node.name in values or node.name in engine.tail:
+                continue
+            values[node.name] = value = self.compute(node, values, gates)
+            if value.layout == "steady":
+                self.steady[node.name] = value
+            elif node.name in engine.emits:
+                self.watch(node, value, end - begin)
+            read_by_tail = any(c.name in engine.tail for c in net.consumers[node.name])
+            if value.layout == "series" and (read_by_tail or node.name in net.outputs):
+                self.accumulate(node, unfold(value.data, node.batch, end - begin), begin)
+            for name in engine.last_use.get(node.name, ()):
+                values.pop(name, None)
+
+    def accumulate(self, node: Node, steps: Tensor, begin: int) -> None:
+        """The running sum of a value that the tail reads, kept at the checkpoints."""
+        inside = [t for t in self.checkpoints if begin < t <= begin + len(steps)]
+        kept, done = self.snapshots.setdefault(node.name, []), 0
+        total = self.sums.get(node.name, torch.zeros_like(steps[0]))
+        for t in inside:
+            total = total + steps[done : t - begin].sum(0)
+            done = t - begin
+            kept.append(total)
+        self.sums[node.name] = total + steps[done:].sum(0)
+
+    def finish(self) -> Run:
+        """The tail on the sums at the checkpoints, and the outputs over D(t)."""
+        engine, net = self.engine, self.engine.network
+        schedule = net.schedule
+        divisors = torch.tensor([schedule.divisor(t) for t in self.checkpoints], dtype=torch.float64)
+        values: dict[str, Value] = dict(self.steady)
+        for name, kept in self.snapshots.items():
+            values[name] = Value(fold(torch.stack(kept), net[name].batch), "total")
+        for node in net.nodes:
+            if node.name in engine.tail and node.name not in values:
+                values[node.name] = self.compute(node, values, divisors, layout="total")
+        for name in net.outputs:
+            node, value = net[name], values[name]
+            if value.layout == "steady":
+                steps = value.data.unsqueeze(0).expand(len(divisors), *value.data.shape)
+            else:
+                steps = unfold(value.data, node.batch, len(divisors))
+                steps = steps / stepwise(divisors, steps)
+            self.result.outputs[name] = steps
+        return self.result
+
+    def compute(self, node: Node, values: Mapping[str, Value], weights: Tensor, layout: Layout = "series") -> Value:
+        """One node's value from its inputs' values; `weights` are gates (series) or divisors (total)."""
+        engine, net = self.engine, self.engine.network
+        inputs = [values[name] for name in node.inputs]
+        if isinstance(node, NEURONS):
+            return self.fire(node, inputs[0], weights)
+        if all(value.layout == "steady" for value in inputs):
+            if isinstance(node, Differential):
+                arguments = self.clamp(node, [value.data for value in inputs])
+                return Value(self.cast(engine.plain(node.function, arguments, 1.0, self.samples, {})), "steady")
+            return Value(engine.plain(node, [v.data for v in inputs], 1.0, self.samples, self.feeds), "steady")
+        if isinstance(node, Differential):
+            return self.difference(node, inputs, weights, layout)
+        varying = net.varying_positions(node)
+        group = next(g for g in node.linear_in() if set(varying) <= set(g))
+        operands = []
+        for i, (value, name) in enumerate(zip(inputs, node.inputs, strict=True)):
+            if value.layout == "steady" and i in group:
+                value = Value(self.timed(value.data, net[name], node, weights), layout)
+            operands.append(value)
+        offset: Tensor | float = 1.0
+        if node.call().offset and not bool((weights == 1).all()):
+            offset = self.per_row(weights, node)
+        return Value(self.folded(node, operands, offset, len(weights)), layout)
+
+    def cast(self, x: Tensor) -> Tensor:
+        """Indices and truth values as the floats that a rate is."""
+        return x if x.is_floating_point() else x.to(self.engine.dtype)
+
+    def per_row(self, weights: Tensor, node: Node) -> Tensor:
+        """One weight per step, shaped to multiply a node's folded value."""
+        if node.batch is None:
+            return weights.to(self.engine.device, self.engine.dtype)
+        shape = [1] * len(node.shape)
+        shape[node.batch] = -1
+        rows = weights.to(self.engine.device, self.engine.dtype).repeat_interleave(
+            self.samples * node.shape[node.batch]
+        )
+        return rows.reshape(shape)
+
+    def timed(self, x: Tensor, source: Node, node: Node, weights: Tensor) -> Tensor:
+        """A steady summand as a series; without a batch axis it gets the rows that the result has."""
+        if source.batch is not None or node.batch is None:
+            return spread(x, source.batch, weights)
+        x = x.reshape([1] * (len(node.shape) - x.ndim) + list(x.shape))
+        return spread(x, node.batch, weights).repeat_interleave(self.samples * node.shape[node.batch], node.batch)
+
+    def folded(self, node: Node, operands: Sequence[Value], offset: Tensor | float, steps: int) -> Tensor:
+        """A stateless node on series or totals and steady factors."""
+        engine, net = self.engine, self.engine.network
+        if node.batch is None:  # no axis to fold steps into: one after the other
+            results = []
+            for t in range(steps):
+                data = [v.data if v.layout == "steady" else v.data[t] for v in operands]
+                at = offset if isinstance(offset, float) else float(offset[t])
+                results.append(engine.plain(node, data, at, self.samples, self.feeds))
+            return torch.stack(results)
+        data = []
+        for value, name in zip(operands, node.inputs, strict=True):
+            axis, x = net[name].batch, value.data
+            if value.layout == "steady" and axis is not None:
+                x = x.repeat([steps if i == axis else 1 for i in range(x.ndim)])
+            data.append(x)
+        return engine.plain(node, data, offset, self.samples * steps, self.feeds)
+
+    def clamp(self, node: Differential, data: Sequence[Tensor]) -> list[Tensor]:
+        """The arguments of a differential node, the rates kept in their ranges; moved entries are counted."""
+        arguments = list(data)
+        for i in self.engine.network.varying_positions(node):
+            x, low, high, least = data[i], node.low[i], node.high[i], node.nonzero[i]
+            y = x if low is None and high is None else x.clamp(low, high)
+            if least:
+                y = torch.where(y.abs() < least, torch.where(y < 0, -least, least), y)
+            if y is not x:
+                moved = int((y != x).sum())
+                self.result.clamps[node.name] = self.result.clamps.get(node.name, 0) + moved
+            arguments[i] = y
+        return arguments
+
+    def difference(self, node: Differential, inputs: Sequence[Value], weights: Tensor, layout: Layout) -> Value:
+        """A differential node over the steps of this piece, or on the sums at the checkpoints."""
+        net, steps = self.engine.network, len(weights)
+        varying = net.varying_positions(node)
+        previous, before = self.states.get(node.name, ((0,) * len(varying), None))
+        begin = self.begin
+        sums, operands = [], list(inputs)
+        divisors = weights if layout == "total" else self.divisors(begin, begin + steps)
+        for state, i in zip(previous, varying, strict=True):
+            source = net[node.inputs[i]]
+            x = inputs[i].data
+            if inputs[i].layout == "steady":
+                x = self.timed(x, source, net[node.inputs[i]], weights)
+            if layout == "series":
+                totals = unfold(x, source.batch, steps).cumsum(0) + state
+                sums.append(totals[-1])
+                x = fold(totals, source.batch)
+            if not node.direct:
+                x = x / self.per_row(divisors, source) if source.batch is not None else x / stepwise(divisors, x)
+            operands[i] = Value(x, layout)
+        data = self.clamp(node, [v.data for v in operands])
+        operands = [Value(x, v.layout) for x, v in zip(data, operands, strict=True)]
+        result = unfold(self.cast(self.folded(node.function, operands, 1.0, steps)), node.batch, steps)
+        if not node.direct:
+            result = result * stepwise(divisors, result)
+        if layout == "total":
+            return Value(fold(result, node.batch), layout)
+        first = torch.zeros_like(result[:1]) if before is None else before
+        self.states[node.name] = (tuple(sums), result[-1:])
+        return Value(fold(torch.diff(result, dim=0, prepend=first), node.batch), layout)
+
+    def watch(self, node: Node, value: Value, steps: int) -> None:
+        """Count the events of a source and show them to the observer."""
+        series = unfold(value.data, node.batch, steps)
+        if self.observe is not None:
+            self.observe(node, series)
+        if not self.count:
+            return
+        events = (series != 0).sum(0)
+        if node.batch is not None:
+            events = events.unflatten(node.batch, (self.samples, -1)).sum(node.batch)
+        found = self.result.activity.setdefault(node.name, Activity(torch.zeros_like(events)))
+        found.events += events
+        if isinstance(node, Neuron):
+            amplitude = self.engine.arrays[node.amplitude]
+            spikes = torch.where(amplitude != 0, series / torch.where(amplitude != 0, amplitude, 1), 0)
+            found.positive += float(spikes.clamp(min=0).sum(dtype=torch.float64))
+            found.negative -= float(spikes.clamp(max=0).sum(dtype=torch.float64))
+
+    def fire(self, node: Neuron, current: Value, gates: Tensor) -> Value:
+        """A neuron over the steps of this piece."""
+        engine, source = self.engine, self.engine.network[node.inputs[0]]
+        if current.layout == "steady":
+            steps = spread(current.data, None, gates)
+        else:
+            steps = unfold(current.data, source.batch, len(gates)).clone()
+        threshold, amplitude = engine.arrays[node.threshold], engine.arrays[node.amplitude]
+        v_init, state = engine.arrays[node.v_init], self.states.get(node.name)
+        if isinstance(node, IF):
+            out, state = torch_neurons.if_scan(steps, threshold, amplitude, v_init, reset=node.reset, state=state)
+        elif isinstance(node, SignedIF):
+            out, state = torch_neurons.signed_if_scan(
+                steps,
+                threshold,
+                amplitude,
+                v_init,
+                negative=node.negative,
+                cap=node.cap,
+                levels=node.levels,
+                state=state,
+            )
+        elif isinstance(node, LeakyIF):
+            slope = engine.arrays[node.slope]
+            out, state = torch_neurons.leaky_if_scan(
+                steps, threshold, amplitude, v_init, slope, negative=node.negative, levels=node.levels, state=state
+            )
+        else:
+            raise TypeError(type(node).__name__)
+        self.states[node.name] = state
+        return Value(fold(out, node.batch), "series")

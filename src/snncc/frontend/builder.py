@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`Builder`: what the lowering functions use to add nodes, with the care for shapes and the samples' axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+
+from snncc.ir.network import Array, frozen
+from snncc.ir.nodes import Affine, Attribute, Constant, Node, Operator, Repeat, Reshape, Sum, Transpose
+
+N = TypeVar("N", bound=Node)
+#: An operand of an ONNX node: a value of the network, a constant, or absent.
+Operand: TypeAlias = Node | Array | None
+
+
+class Unsupported(Exception):  # noqa: N818  (carried to the list of problems, never shown as it is)
+    """An ONNX node that cannot be lowered, with what to do about it."""
+
+    def __init__(self, reason: str, *, cure: str) -> None:
+        super().__init__(reason)
+        self.reason, self.cure = reason, cure
+
+
+class MixesSamples(Unsupported):
+    """A node whose result has no axis that carries the samples: the network then runs one sample at a time."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, cure="keep the samples on an axis of their own")
+
+
+def broadcast_shape(*shapes: Sequence[int]) -> tuple[int, ...]:
+    """The NumPy broadcast of shapes."""
+    return tuple(np.broadcast_shapes(*[tuple(s) for s in shapes]))
+
+
+class Builder:
+    """Collects nodes and arrays; `out` and `shape` are the name and shape of the ONNX value being lowered."""
+
+    def __init__(self, opset: int) -> None:
+        self.opset = opset
+        self.nodes: list[Node] = []
+        self.arrays: dict[str, Array] = {}
+        self.out = ""
+        self.shape: tuple[int, ...] = ()
+        self.dtype = "float32"
+        self.taken: set[str] = set()
+        self.results: list[tuple[str, tuple[int, ...], str]] = []
+
+    def select(self, index: int) -> bool:
+        """Make the ONNX node's output `index` the value being lowered; False if nothing reads it."""
+        if index >= len(self.results) or not self.results[index][0]:
+            return False
+        self.out, self.shape, self.dtype = self.results[index]
+        return True
+
+    def fresh(self, suffix: str) -> str:
+        """A name for an intermediate value of the ONNX value being lowered."""
+        name, i = f"{self.out}.{suffix}", 2
+        while name in self.taken:
+            name, i = f"{self.out}.{suffix}{i}", i + 1
+        self.taken.add(name)
+        return name
+
+    def add(self, node: N) -> N:
+        """Append a node."""
+        self.taken.add(node.name)
+        self.nodes.append(node)
+        return node
+
+    def array(self, suffix: str, value: Any) -> str:
+        """Store an array under a name of its own; float types become float32."""
+        array = np.asarray(value)
+        if np.issubdtype(array.dtype, np.floating):
+            array = array.astype(np.float32)
+        name = f"{self.out}/{suffix}"
+        self.arrays[name] = frozen(array)
+        return name
+
+    def node(self, operand: Operand, suffix: str = "constant") -> Node:
+        """An operand as a node; an array becomes a `Constant`."""
+        if isinstance(operand, Node):
+            return operand
+        if operand is None:
+            raise Unsupported("a required input is absent", cure="check the file with onnx.checker")
+        name = self.fresh(suffix)
+        key = self.array(name.rsplit(".", 1)[-1], operand)
+        stored = self.arrays[key]
+        return self.add(Constant(name=name, shape=stored.shape, batch=None, dtype=str(stored.dtype), value=key))
+
+    def repeated(self, x: Node, axis: int) -> Node:
+        """A value without a batch axis, one copy per sample."""
+        if x.batch is not None:
+            return x
+        return self.add(Repeat(name=self.fresh("repeated"), inputs=(x.name,), shape=x.shape, batch=axis, dtype=x.dtype))
+
+    def aligned(self, inputs: Sequence[Node], shape: Sequence[int]) -> tuple[list[Node], int | None]:
+        """Operands of a broadcasting operator and the batch axis of the result."""
+        rank, axes = len(shape), set()
+        for x in inputs:
+            if x.batch is not None:
+                axes.add((x.batch + rank - len(x.shape), x.shape[x.batch]))
+        if not axes:
+            return list(inputs), None
+        if len({axis for axis, _ in axes}) > 1 or len(axes) > 1:
+            raise MixesSamples("its operands carry the samples on different axes")
+        axis, extent = next(iter(axes))
+        if shape[axis] != extent:
+            raise MixesSamples("broadcasting enlarges the samples' axis")
+        result = []
+        for x in inputs:
+            own = axis - (rank - len(x.shape))
+            result.append(self.repeated(x, own) if x.batch is None and own >= 0 and x.shape[own] > 1 else x)
+        return result, axis
+
+    def operator(
+        self,
+        op: str,
+        *inputs: Node,
+        batch: int | None,
+        shape: Sequence[int] | None = None,
+        name: str | None = None,
+        dtype: str | None = None,
+        **attributes: Attribute,
+    ) -> Operator:
+        """An `Operator` node that computes the ONNX value being lowered (or, with `name`, another)."""
+        return self.add(
+            Operator(
+                name=name or self.out,
+                inputs=tuple(x.name for x in inputs),
+                shape=tuple(shape if shape is not None else self.shape),
+                batch=batch,
+                dtype=dtype or self.dtype,
+                op=op,
+                attributes=attributes,
+            )
+        )
+
+    def elementwise(self, op: str, *operands: Operand, **attributes: Attribute) -> Node:
+        """An operator that broadcasts its operands."""
+        inputs, batch = self.aligned([self.node(x) for x in operands], self.shape)
+        return self.operator(op, *inputs, batch=batch, **attributes)
+
+    def affine(self, x: Node, scale: Array | None, shift: Array | None) -> Node:
+        """scale x + shift with constant operands."""
+        shape = broadcast_shape(x.shape, *[c.shape for c in (scale, shift) if c is not None])
+        batch = None if x.batch is None else x.batch + len(shape) - len(x.shape)
+        extents = [
+            c.shape[batch - len(shape)]
+            for c in (scale, shift)
+            if batch is not None and c is not None and c.ndim >= len(shape) - batch
+        ]
+        if batch is not None and (shape[batch] != x.shape[x.batch or 0] or any(e > 1 for e in extents)):
+            return self.affine_per_row(x, scale, shift)
+        return self.add(
+            Affine(
+                name=self.out,
+                inputs=(x.name,),
+                shape=shape,
+                batch=batch,
+                dtype=x.dtype,
+                scale=None if scale is None else self.array("scale", scale),
+                shift=None if shift is None else self.array("shift", shift),
+            )
+        )
+
+    def affine_per_row(self, x: Node, scale: Array | None, shift: Array | None) -> Node:
+        """scale x + shift where the constants differ along the samples' axis (another axis was merged into it)."""
+        final = self.out
+        if scale is not None:
+            inputs, batch = self.aligned([x, self.node(scale)], broadcast_shape(x.shape, scale.shape))
+            name = final if shift is None else self.fresh("scaled")
+            x = self.operator("multiply", *inputs, batch=batch, name=name)
+        if shift is not None:
+            x = self.sum([x, self.node(shift)], (1.0, 1.0))
+        return x
+
+    def sum(self, terms: Sequence[Node], coefficients: Sequence[float]) -> Node:
+        """A weighted sum that computes the ONNX value being lowered."""
+        inputs, batch = self.aligned(terms, self.shape)
+        names = tuple(x.name for x in inputs)
+        return self.add(
+            Sum(
+                name=self.out,
+                inputs=names,
+                shape=self.shape,
+                batch=batch,
+                dtype=self.dtype,
+                coefficients=tuple(coefficients),
+            )
+        )
+
+    def reshape(
+        self,
+        x: Node,
+        shape: Sequence[int],
+        *,
+        name: str | None = None,
+        batch: int | None = None,
+        hint: int | None = None,
+    ) -> Node:
+        """x in another shape; `batch` where the caller knows the axis, else found from the layout of the entries."""
+        if x.batch is not None and batch is None:
+            batch = self.batch_after_reshape(x, tuple(shape), hint)
+        return self.add(
+            Reshape(name=name or self.out, inputs=(x.name,), shape=tuple(shape), batch=batch, dtype=x.dtype)
+        )
+
+    def batch_after_reshape(self, x: Node, shape: tuple[int, ...], hint: int | None) -> int:
+        """The axis that starts where the samples' axis of x started; `hint` (where the file wrote -1) breaks ties."""
+        begin, extent = math.prod(x.shape[: x.batch]), x.shape[x.batch or 0]
+        fits = [i for i in range(len(shape)) if math.prod(shape[:i]) == begin]
+        if not fits:
+            raise MixesSamples("it cuts the samples' axis")
+        same = [i for i in fits if shape[i] == extent] or fits
+        return hint if hint in same else same[0]
+
+    def transpose(self, x: Node, permutation: Sequence[int], *, name: str | None = None) -> Node:
+        """x with its axes permuted."""
+        order = tuple(permutation)
+        return self.add(
+            Transpose(
+                name=name or self.out,
+                inputs=(x.name,),
+                shape=tuple(x.shape[i] for i in order),
+                batch=None if x.batch is None else order.index(x.batch),
+                dtype=x.dtype,
+                permutation=order,
+            )
+        )

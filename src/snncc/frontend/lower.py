@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The border: from an `onnx_ir.Model` in normal form to a `Network`. Nothing behind this file knows ONNX.
+
+`LOWERINGS` names one function per ONNX operator. A node that cannot be lowered is a `Problem`; all are collected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from snncc.errors import Problem, UnsupportedModel
+from snncc.frontend import lower_elementwise as elementwise
+from snncc.frontend import lower_linear as linear
+from snncc.frontend import lower_shape as shape
+from snncc.frontend.builder import Builder, MixesSamples, Operand, Unsupported
+from snncc.frontend.normalize import Normal
+from snncc.ir.network import Network
+from snncc.ir.nodes import Constant, Input, Node
+
+Lowering = Callable[..., "Node | list[Node | None]"]
+
+LOWERINGS: dict[str, Lowering] = {
+    "Add": elementwise.add,
+    "ArgMax": elementwise.arg_max,
+    "ArgMin": elementwise.arg_min,
+    "AveragePool": linear.average_pool,
+    "BatchNormalization": linear.batch_normalization,
+    "Cast": elementwise.cast,
+    "CastLike": elementwise.cast_like,
+    "Clip": elementwise.clip,
+    "Concat": shape.concat,
+    "Conv": linear.conv,
+    "ConvTranspose": linear.conv_transpose,
+    "Div": elementwise.div,
+    "Dropout": elementwise.same,
+    "Exp": elementwise.exp,
+    "Expand": shape.expand,
+    "Flatten": shape.flatten,
+    "Gather": shape.gather,
+    "Gemm": linear.gemm,
+    "GlobalAveragePool": linear.global_average_pool,
+    "GlobalMaxPool": linear.global_max_pool,
+    "Identity": elementwise.same,
+    "LeakyRelu": elementwise.leaky_relu,
+    "LogSoftmax": elementwise.log_softmax,
+    "MatMul": linear.matmul,
+    "MaxPool": linear.max_pool,
+    "Mean": elementwise.mean,
+    "Mul": elementwise.mul,
+    "Neg": elementwise.neg,
+    "PRelu": elementwise.prelu,
+    "Pad": shape.pad,
+    "ReduceMean": shape.reduce_mean,
+    "ReduceSum": shape.reduce_sum,
+    "Relu": elementwise.relu,
+    "Reshape": shape.reshape,
+    "Sigmoid": elementwise.sigmoid,
+    "Slice": shape.slice_,
+    "Softmax": elementwise.softmax,
+    "Split": shape.split,
+    "Squeeze": shape.squeeze,
+    "Sub": elementwise.sub,
+    "Sum": elementwise.sum_,
+    "Tanh": elementwise.tanh,
+    "Transpose": shape.transpose,
+    "Unsqueeze": shape.unsqueeze,
+}
+ONNX_DOMAINS = ("", "ai.onnx")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lowered:
+    """What lowering found: the network, or the problems; and how many nodes were lowered."""
+
+    network: Network | None
+    problems: tuple[Problem, ...]
+    nodes: int
+    failed: frozenset[str]
+    #: Why samples run one at a time, or None.
+    one_at_a_time: str | None = None
+
+
+def static_shape(value: ir.Value) -> tuple[int, ...]:
+    """A value's shape, all of it known."""
+    if value.shape is None or not all(isinstance(d, int) for d in value.shape):
+        raise Unsupported("its shape depends on data or is not known", cure="export with constant shapes")
+    return tuple(int(d) for d in value.shape)  # type: ignore[arg-type]
+
+
+def element_type(value: ir.Value) -> str:
+    """The value's type; every float type is float32 here."""
+    name = "FLOAT" if value.dtype is None else value.dtype.name
+    floating = name.startswith(("FLOAT", "DOUBLE", "BFLOAT"))
+    return "float32" if floating else name.lower().replace("boolean", "bool")
+
+
+def attribute(value: ir.Attr) -> Any:
+    """An attribute as plain data."""
+    if value.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
+        return value.value
+    if value.type == ir.AttributeType.TENSOR:
+        return value.as_tensor().numpy()
+    plain = value.value
+    return tuple(plain) if isinstance(plain, (list, tuple)) else plain
+
+
+class Lowerer:
+    """One pass over the nodes of a graph."""
+
+    def __init__(self, normal: Normal, *, batched: bool) -> None:
+        self.graph = normal.model.graph
+        self.builder = Builder(normal.model.opset_imports.get("", 0) or normal.model.opset_imports.get("ai.onnx", 0))
+        self.values: dict[str, Node] = {}
+        self.problems: list[Problem] = []
+        self.failed: set[str] = set()
+        for value in self.graph.inputs:
+            name = str(value.name)
+            axis = normal.batch[name] if batched else None
+            node = Input(name=name, shape=static_shape(value), batch=axis, dtype=element_type(value))
+            self.values[name] = self.builder.add(node)
+
+    def operand(self, value: ir.Value | None) -> Operand:
+        """An input of an ONNX node."""
+        if value is None or not value.name:
+            return None
+        if value.name in self.values:
+            return self.values[value.name]
+        if value.const_value is not None:
+            return np.asarray(value.const_value.numpy())
+        raise Unsupported(
+            f"its input {value.name} is not computed by any node", cure="check the file with onnx.checker"
+        )
+
+    def lower(self, node: ir.Node) -> None:
+        """One ONNX node."""
+        g = self.builder
+        function = LOWERINGS.get(node.op_type) if node.domain in ONNX_DOMAINS else None
+        if function is None:
+            where = f"operator of domain {node.domain}" if node.domain not in ONNX_DOMAINS else "operator"
+            raise Unsupported(
+                f"no lowering for this {where}",
+                cure="`snncc check` lists what converts; rewrite this part of the model",
+            )
+        outputs = [o for o in node.outputs]
+        g.results = [
+            ("", (), "float32") if not self.is_used(o) else (str(o.name), static_shape(o), element_type(o))
+            for o in outputs
+        ]
+        g.select(0) or g.select(1)
+        attributes = {name: attribute(a) for name, a in node.attributes.items()}
+        operands = [self.operand(v) for v in node.inputs]
+        try:
+            made = function(g, *operands, **attributes)
+        except TypeError as error:
+            if "unexpected keyword" not in str(error) and "positional argument" not in str(error):
+                raise
+            raise Unsupported(
+                f"{str(error).split('() ')[-1]}", cure="export with an opset that this version of snncc knows"
+            ) from None
+        for (name, _, _), result in zip(g.results, made if isinstance(made, list) else [made], strict=False):
+            if name and result is not None:
+                self.values[name] = result
+
+    def is_used(self, value: ir.Value) -> bool:
+        """Whether anything reads an output."""
+        return bool(value.name) and (bool(value.uses()) or value.is_graph_output())
+
+    def run(self) -> None:
+        """All nodes; what cannot be lowered is recorded and stands as a placeholder for those behind it."""
+        for node in self.graph:
+            mark = len(self.builder.nodes)
+            try:
+                self.lower(node)
+            except MixesSamples:
+                if any(v.batch is not None for v in self.values.values()):
+                    raise
+                raise
+            except Unsupported as problem:
+                del self.builder.nodes[mark:]
+                self.record(node, problem)
+
+    def record(self, node: ir.Node, problem: Unsupported) -> None:
+        """Note a problem and let a placeholder stand for the node's outputs."""
+        name = str(node.name or node.outputs[0].name)
+        self.failed.add(name)
+        self.problems.append(Problem(node=name, operator=node.op_type, reason=problem.reason, cure=problem.cure))
+        for value in node.outputs:
+            try:
+                dims = static_shape(value)
+            except Unsupported:
+                dims = (1,)
+            batch = 0 if dims and any(v.batch is not None for v in self.values.values()) else None
+            placeholder = Input(name=str(value.name), shape=dims, batch=batch, dtype=element_type(value))
+            self.values[str(value.name)] = self.builder.add(placeholder)
+
+    def network(self) -> Network:
+        """The finished network; every graph output is a node of that name."""
+        g = self.builder
+        outputs = []
+        for value in self.graph.outputs:
+            name = str(value.name)
+            operand = self.operand(value)
+            g.out = name
+            node = g.node(operand) if not isinstance(operand, Node) else operand
+            if node.name != name:
+                node = g.reshape(node, node.shape, name=name, batch=node.batch)
+            outputs.append(node.name)
+        return Network(nodes=tuple(g.nodes), outputs=tuple(outputs), arrays=dict(g.arrays)).pruned()
+
+
+def lower(normal: Normal) -> Lowered:
+    """Lower a graph, with its samples on an axis if every operator keeps one, else one sample at a time."""
+    reason = None
+    lowerer = Lowerer(normal, batched=True)
+    try:
+        lowerer.run()
+    except MixesSamples as mixes:
+        reason = mixes.reason
+        lowerer = Lowerer(normal, batched=False)
+        lowerer.run()
+    count = sum(1 for _ in normal.model.graph)
+    network = None if lowerer.problems else lowerer.network()
+    return Lowered(
+        network=network,
+        problems=tuple(lowerer.problems),
+        nodes=count,
+        failed=frozenset(lowerer.failed),
+        one_at_a_time=reason,
+    )
+
+
+def lowered_network(normal: Normal) -> Network:
+    """The network of a graph; raises UnsupportedModel with every problem."""
+    result = lower(normal)
+    if result.network is None:
+        raise UnsupportedModel(result.problems)
+    return result.network
+
+
+__all__ = ["LOWERINGS", "Constant", "Lowered", "lower", "lowered_network"]

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Facts about a network that more than one executor or report needs."""
+
+from __future__ import annotations
+
+import math
+
+from snncc.ir.network import Network
+from snncc.ir.nodes import NEURONS, Conv, ConvTranspose, Linear, Node, Operator
+
+
+def tail(network: Network) -> frozenset[str]:
+    """The values that carry rates and from which no neuron is reached: they can be computed on sums over time."""
+    feeds_neuron: set[str] = set()
+    for node in reversed(network.nodes):
+        if isinstance(node, NEURONS) or node.name in feeds_neuron:
+            feeds_neuron.update(node.inputs)
+            if isinstance(node, NEURONS):
+                feeds_neuron.add(node.name)
+    return frozenset(n.name for n in network.nodes if n.name in network.varying and n.name not in feeds_neuron)
+
+
+def last_use(network: Network) -> dict[str, tuple[str, ...]]:
+    """The values that nothing reads after each node."""
+    last: dict[str, str] = {}
+    for node in network.nodes:
+        for name in node.inputs:
+            last[name] = node.name
+    ends: dict[str, list[str]] = {}
+    for value, node_name in last.items():
+        if value not in network.outputs:
+            ends.setdefault(node_name, []).append(value)
+    return {name: tuple(values) for name, values in ends.items()}
+
+
+def peak_features(network: Network) -> int:
+    """The largest number of entries per sample that are alive at once."""
+    ends, alive, peak = last_use(network), 0, 1
+    for node in network.nodes:
+        alive += math.prod(node.shape)
+        peak = max(peak, alive)
+        alive -= sum(math.prod(network[name].shape) for name in ends.get(node.name, ()))
+    return peak
+
+
+def multiply_accumulates(network: Network, node: Node) -> int:
+    """Multiply-accumulates of one evaluation of a node for one sample; 0 where nothing is weighted."""
+    if isinstance(node, Conv):
+        return math.prod(node.shape) * math.prod(network.arrays[node.weight].shape[1:])
+    if isinstance(node, ConvTranspose):
+        return math.prod(network[node.inputs[0]].shape) * math.prod(network.arrays[node.weight].shape[1:])
+    if isinstance(node, Linear):
+        return math.prod(node.shape) * network.arrays[node.weight].shape[1]
+    if isinstance(node, Operator) and node.op == "matmul":
+        return math.prod(node.shape) * network[node.inputs[0]].shape[-1]
+    return 0

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nonlinear nodes of the ANN stage: activations, max pooling and the operators of `ir.operators`."""
+
+from __future__ import annotations
+
+from snncc.ir.base import Attribute, Call, Ints, Node
+from snncc.ir.linear_nodes import Window
+from snncc.ir.operators import OPERATORS
+
+
+class Relu(Node, frozen=True, kw_only=True, tag=True):
+    """y = max(x, 0)."""
+
+    def call(self) -> Call:
+        """See `Node.call`."""
+        return Call(function="relu")
+
+
+class Clip(Node, frozen=True, kw_only=True, tag=True):
+    """y = min(max(x, low), high); ReLU6 is Clip(0, 6)."""
+
+    low: float | None
+    high: float | None
+
+    def call(self) -> Call:
+        """See `Node.call`."""
+        return Call(function="clip", options={"low": self.low, "high": self.high})
+
+
+class LeakyRelu(Node, frozen=True, kw_only=True, tag=True):
+    """y = x for x >= 0, slope x below (LeakyRelu, PRelu; Abs is slope -1)."""
+
+    slope: str
+    ARRAYS = ("slope",)
+
+    def call(self) -> Call:
+        """See `Node.call`."""
+        return Call(function="leaky_relu", arrays=(self.slope,))
+
+
+class MaxPool(Window, frozen=True, kw_only=True, tag=True):
+    """Maximum over each window; padding never wins."""
+
+    kernel: Ints
+    ceil_mode: bool
+
+    def call(self) -> Call:
+        """See `Node.call`."""
+        options = {
+            "kernel": self.kernel,
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "ceil_mode": self.ceil_mode,
+        }
+        return Call(function="max_pool", options=options)
+
+
+class Operator(Node, frozen=True, kw_only=True, tag=True):
+    """Any other operator that `ir.operators` knows: `op` names the function, `attributes` its keyword arguments."""
+
+    op: str
+    attributes: dict[str, Attribute] = {}
+
+    def linear_in(self) -> tuple[Ints, ...]:
+        """From the table of operators."""
+        return OPERATORS[self.op].linear
+
+    def call(self) -> Call:
+        """See `Node.call`."""
+        return Call(function=self.op, options=dict(self.attributes))

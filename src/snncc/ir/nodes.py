@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every node type, and the groups that passes and executors speak of."""
+
+from __future__ import annotations
+
+from snncc.ir.base import Attribute, Call, Ints, Node
+from snncc.ir.function_nodes import Clip, LeakyRelu, MaxPool, Operator, Relu
+from snncc.ir.linear_nodes import (
+    Affine,
+    AveragePool,
+    BatchNorm,
+    Concat,
+    Constant,
+    Conv,
+    ConvTranspose,
+    Expand,
+    Input,
+    Linear,
+    Pad,
+    Reduce,
+    Repeat,
+    Reshape,
+    Slice,
+    Sum,
+    Transpose,
+    Window,
+)
+from snncc.ir.spiking_nodes import Differential, IF, LeakyIF, Neuron, SignedIF
+
+SOURCES = (Input, Constant)
+LINEAR_NODES = (
+    Repeat,
+    Conv,
+    ConvTranspose,
+    Linear,
+    BatchNorm,
+    Affine,
+    Sum,
+    AveragePool,
+    Reduce,
+    Concat,
+    Slice,
+    Pad,
+    Reshape,
+    Transpose,
+    Expand,
+)
+ACTIVATIONS = (Relu, Clip, LeakyRelu)
+NEURONS = (IF, SignedIF, LeakyIF)
+
+#: Every node type, as `network.json` may contain it.
+AnyNode = (
+    Input
+    | Constant
+    | Repeat
+    | Conv
+    | ConvTranspose
+    | Linear
+    | BatchNorm
+    | Affine
+    | Sum
+    | AveragePool
+    | Reduce
+    | Concat
+    | Slice
+    | Pad
+    | Reshape
+    | Transpose
+    | Expand
+    | Relu
+    | Clip
+    | LeakyRelu
+    | MaxPool
+    | Operator
+    | IF
+    | SignedIF
+    | LeakyIF
+    | Differential
+)
+
+__all__ = [
+    "ACTIVATIONS",
+    "Affine",
+    "AnyNode",
+    "Attribute",
+    "AveragePool",
+    "BatchNorm",
+    "Call",
+    "Clip",
+    "Concat",
+    "Constant",
+    "Conv",
+    "ConvTranspose",
+    "Differential",
+    "Expand",
+    "IF",
+    "Input",
+    "Ints",
+    "LINEAR_NODES",
+    "LeakyIF",
+    "LeakyRelu",
+    "Linear",
+    "MaxPool",
+    "NEURONS",
+    "Neuron",
+    "Node",
+    "Operator",
+    "Pad",
+    "Reduce",
+    "Relu",
+    "Repeat",
+    "Reshape",
+    "SOURCES",
+    "SignedIF",
+    "Slice",
+    "Sum",
+    "Transpose",
+    "Window",
+]

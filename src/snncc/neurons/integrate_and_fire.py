@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Integrate and fire with spikes 0 and 1 (doi:10.3389/fnins.2017.00682)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+def if_step(u: Array, current: Array, *, threshold: Array, reset: Literal["subtract", "zero"]) -> tuple[Array, Array]:
+    """One step of the IF neuron; returns (z, u).
+
+        u <- u + current;  z = 1 where u >= threshold (so u == threshold fires), else 0
+        u <- u - z threshold (soft reset) or 0 where z (hard reset)
+
+    Shapes: u, current: (N, *shape); threshold broadcasts. A threshold of 0 marks a neuron that never fires.
+    """
+    u = u + current
+    z = ((u >= threshold) & (threshold > 0)).astype(u.dtype)
+    u = u - z * threshold if reset == "subtract" else np.where(z > 0, 0, u).astype(u.dtype)
+    return z, u

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Integrate and fire with negative spikes and memory (the kernel of QFFS, Zou 2024, DNISNM and `matched`).
+
+Sources: doi:10.3389/fnins.2022.918793 (QFFS), doi:10.24963/ijcai.2022/345 (signed neuron with memory).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+def signed_if_step(
+    u: Array,
+    n: Array,
+    current: Array,
+    *,
+    threshold: Array,
+    negative: Literal["signed", "early"],
+    cap: int | None,
+    levels: int,
+) -> tuple[Array, Array, Array]:
+    """One step of the signed IF neuron; returns (z, u, n).
+
+        u <- u + current
+        z = +1 where u >= threshold and n < cap
+        z = -1 where n > 0 and (u < 0 [early] or u <= -threshold [signed])
+        u <- u - z threshold;  n <- n + z
+
+    With `levels` m > 1 (early): z = clip(floor(u / threshold), -min(n, m), min(m, cap - n)).
+    Shapes: u, n, current: (N, *shape); threshold broadcasts; a threshold of 0 marks a neuron that never fires.
+    """
+    u = u + current
+    room = np.inf if cap is None else cap - n
+    alive = threshold > 0
+    if levels == 1:
+        fires = (u >= threshold) & (room > 0)
+        below = (u < 0) if negative == "early" else (u <= -threshold)
+        z = fires.astype(u.dtype) - (~fires & below & (n > 0)).astype(u.dtype)
+        z = z * alive
+    else:
+        quotient = np.floor(u / np.where(alive, threshold, 1)) * alive
+        z = np.clip(quotient, -np.minimum(n, levels), np.minimum(room, levels)).astype(u.dtype)
+    return z, u - z * threshold, n + z
+
+
+def leaky_if_step(
+    u: Array,
+    n: Array,
+    current: Array,
+    *,
+    threshold: Array,
+    negative: Literal["signed", "early"],
+    levels: int,
+) -> tuple[Array, Array, Array]:
+    """One step of the two-sided signed IF neuron, whose count n may be negative; returns (z, u, n).
+
+    As `signed_if_step` without the condition n > 0; the value emitted is phi(n[t]) - phi(n[t-1]), see `phi`.
+    """
+    u = u + current
+    alive = threshold > 0
+    if levels == 1:
+        below = (u < 0) if negative == "early" else (u <= -threshold)
+        z = ((u >= threshold).astype(u.dtype) - below.astype(u.dtype)) * alive
+    else:
+        z = np.clip(np.floor(u / np.where(alive, threshold, 1)), -levels, levels) * alive
+    return z, u - z * threshold, n + z
+
+
+def phi(n: Array, *, slope: Array) -> Array:
+    """n where n >= 0, slope n below."""
+    return np.where(n >= 0, n, slope * n)
