@@ -15,11 +15,14 @@ from snncc.ir.nodes import IF, NEURONS, Constant, Differential, Input, LeakyIF, 
 from snncc.neurons.integrate_and_fire import if_step
 from snncc.neurons.signed import leaky_if_step, phi, signed_if_step
 
+#: Where the functions that nodes name are defined.
+MODULES = (numpy_ops, numpy_functions)
+
 
 def evaluate_function(node: Node, inputs: Sequence[Array], arrays: Mapping[str, Array], offset: float) -> Array:
     """A stateless node on whole arrays; `offset` multiplies the constants that it adds."""
     call = node.call()
-    function = getattr(numpy_ops, call.function, None) or getattr(numpy_functions, call.function)
+    function = next(getattr(m, call.function) for m in MODULES if hasattr(m, call.function))
     options: dict[str, Any] = dict(call.options)
     if call.offset:
         options["offset"] = offset

@@ -16,6 +16,15 @@ from snncc.ir.analysis import last_use, tail
 from snncc.ir.network import Network
 from snncc.ir.nodes import NEURONS, Constant, Differential, Input, Node, Repeat
 
+#: Where the functions that nodes name are defined.
+MODULES = (torch_ops, torch_functions)
+
+
+def torch_function(name: str) -> Callable[..., Tensor]:
+    """The function that a node's `call()` names."""
+    found: Callable[..., Tensor] = next(getattr(m, name) for m in MODULES if hasattr(m, name))
+    return found
+
 
 class Engine:
     """A network prepared for a device and a float type; `run` simulates, `evaluate` computes the ANN stage."""
@@ -62,12 +71,9 @@ class Engine:
             repeats[node.batch or 0] = samples
             return inputs[0].repeat(repeats)
         call = node.call()
-        function: Callable[..., Tensor] | None = getattr(torch_ops, call.function, None)
-        if function is None:
-            function = getattr(torch_functions, call.function)
         extra = {"offset": offset} if call.offset else {}
         operands = [None if name is None else self.arrays[name] for name in call.arrays]
-        return function(*inputs, *operands, **call.options, **extra)
+        return torch_function(call.function)(*inputs, *operands, **call.options, **extra)
 
     @torch.no_grad()
     def run(

@@ -17,7 +17,7 @@ N = TypeVar("N", bound=Node)
 Operand: TypeAlias = Node | Array | None
 
 
-class Unsupported(Exception):  # noqa: N818  (carried to the list of problems, never shown as it is)
+class Unsupported(Exception):
     """An ONNX node that cannot be lowered, with what to do about it."""
 
     def __init__(self, reason: str, *, cure: str) -> None:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The border: from an `onnx_ir.Model` in normal form to a `Network`. Nothing behind this file knows ONNX.
 
-`LOWERINGS` names one function per ONNX operator. A node that cannot be lowered is a `Problem`; all are collected.
+`LOWERINGS` names one function per ONNX operator, family by family. A node that cannot be lowered is a `Problem`; all are collected.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,56 +20,11 @@ from snncc.frontend import lower_shape as shape
 from snncc.frontend.builder import Builder, MixesSamples, Operand, Unsupported
 from snncc.frontend.normalize import Normal
 from snncc.ir.network import Network
-from snncc.ir.nodes import Constant, Input, Node
+from snncc.ir.nodes import Input, Node
 
 Lowering = Callable[..., "Node | list[Node | None]"]
 
-LOWERINGS: dict[str, Lowering] = {
-    "Add": elementwise.add,
-    "ArgMax": elementwise.arg_max,
-    "ArgMin": elementwise.arg_min,
-    "AveragePool": linear.average_pool,
-    "BatchNormalization": linear.batch_normalization,
-    "Cast": elementwise.cast,
-    "CastLike": elementwise.cast_like,
-    "Clip": elementwise.clip,
-    "Concat": shape.concat,
-    "Conv": linear.conv,
-    "ConvTranspose": linear.conv_transpose,
-    "Div": elementwise.div,
-    "Dropout": elementwise.same,
-    "Exp": elementwise.exp,
-    "Expand": shape.expand,
-    "Flatten": shape.flatten,
-    "Gather": shape.gather,
-    "Gemm": linear.gemm,
-    "GlobalAveragePool": linear.global_average_pool,
-    "GlobalMaxPool": linear.global_max_pool,
-    "Identity": elementwise.same,
-    "LeakyRelu": elementwise.leaky_relu,
-    "LogSoftmax": elementwise.log_softmax,
-    "MatMul": linear.matmul,
-    "MaxPool": linear.max_pool,
-    "Mean": elementwise.mean,
-    "Mul": elementwise.mul,
-    "Neg": elementwise.neg,
-    "PRelu": elementwise.prelu,
-    "Pad": shape.pad,
-    "ReduceMean": shape.reduce_mean,
-    "ReduceSum": shape.reduce_sum,
-    "Relu": elementwise.relu,
-    "Reshape": shape.reshape,
-    "Sigmoid": elementwise.sigmoid,
-    "Slice": shape.slice_,
-    "Softmax": elementwise.softmax,
-    "Split": shape.split,
-    "Squeeze": shape.squeeze,
-    "Sub": elementwise.sub,
-    "Sum": elementwise.sum_,
-    "Tanh": elementwise.tanh,
-    "Transpose": shape.transpose,
-    "Unsqueeze": shape.unsqueeze,
-}
+LOWERINGS: Mapping[str, Lowering] = {**elementwise.LOWERINGS, **linear.LOWERINGS, **shape.LOWERINGS}
 ONNX_DOMAINS = ("", "ai.onnx")
 
 
@@ -177,8 +132,6 @@ class Lowerer:
             try:
                 self.lower(node)
             except MixesSamples:
-                if any(v.batch is not None for v in self.values.values()):
-                    raise
                 raise
             except Unsupported as problem:
                 del self.builder.nodes[mark:]
@@ -240,6 +193,3 @@ def lowered_network(normal: Normal) -> Network:
     if result.network is None:
         raise UnsupportedModel(result.problems)
     return result.network
-
-
-__all__ = ["LOWERINGS", "Constant", "Lowered", "lower", "lowered_network"]

@@ -212,3 +212,29 @@ def tanh(g: Builder, x: Operand) -> Node:
 def exp(g: Builder, x: Operand) -> Node:
     """Exp."""
     return g.elementwise("exp", x)
+
+
+LOWERINGS = {
+    "Add": add,
+    "ArgMax": arg_max,
+    "ArgMin": arg_min,
+    "Cast": cast,
+    "CastLike": cast_like,
+    "Clip": clip,
+    "Div": div,
+    "Dropout": same,
+    "Exp": exp,
+    "Identity": same,
+    "LeakyRelu": leaky_relu,
+    "LogSoftmax": log_softmax,
+    "Mean": mean,
+    "Mul": mul,
+    "Neg": neg,
+    "PRelu": prelu,
+    "Relu": relu,
+    "Sigmoid": sigmoid,
+    "Softmax": softmax,
+    "Sub": sub,
+    "Sum": sum_,
+    "Tanh": tanh,
+}

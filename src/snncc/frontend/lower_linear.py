@@ -163,8 +163,8 @@ def gemm(
     *,
     alpha: float = 1.0,
     beta: float = 1.0,
-    transA: int = 0,  # noqa: N803  (ONNX's name)
-    transB: int = 0,  # noqa: N803
+    transA: int = 0,
+    transB: int = 0,
     broadcast: int = 0,
 ) -> Node:
     """alpha A B + beta C; with constant B and a bias along the last axis it is one `Linear`."""
@@ -364,3 +364,16 @@ def global_average_pool(g: Builder, x: Operand) -> Node:
 def global_max_pool(g: Builder, x: Operand) -> Node:
     """GlobalMaxPool: one window that covers all spatial axes."""
     return max_pool(g, x, kernel_shape=g.node(x).shape[2:])
+
+
+LOWERINGS = {
+    "AveragePool": average_pool,
+    "BatchNormalization": batch_normalization,
+    "Conv": conv,
+    "ConvTranspose": conv_transpose,
+    "Gemm": gemm,
+    "GlobalAveragePool": global_average_pool,
+    "GlobalMaxPool": global_max_pool,
+    "MatMul": matmul,
+    "MaxPool": max_pool,
+}

@@ -270,3 +270,20 @@ def gather(g: Builder, x: Operand, index: Operand, *, axis: int = 0) -> Node:
     if len(axes) > 1 or (values.batch is not None and at.batch is not None):
         raise MixesSamples("its data and its indices both carry the samples")
     return g.operator("gather", values, at, batch=next(iter(axes), None), axis=axis)
+
+
+LOWERINGS = {
+    "Concat": concat,
+    "Expand": expand,
+    "Flatten": flatten,
+    "Gather": gather,
+    "Pad": pad,
+    "ReduceMean": reduce_mean,
+    "ReduceSum": reduce_sum,
+    "Reshape": reshape,
+    "Slice": slice_,
+    "Split": split,
+    "Squeeze": squeeze,
+    "Transpose": transpose,
+    "Unsqueeze": unsqueeze,
+}

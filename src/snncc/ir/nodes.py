@@ -25,7 +25,7 @@ from snncc.ir.linear_nodes import (
     Transpose,
     Window,
 )
-from snncc.ir.spiking_nodes import Differential, IF, LeakyIF, Neuron, SignedIF
+from snncc.ir.spiking_nodes import IF, Differential, LeakyIF, Neuron, SignedIF
 
 SOURCES = (Input, Constant)
 LINEAR_NODES = (
@@ -80,6 +80,10 @@ AnyNode = (
 
 __all__ = [
     "ACTIVATIONS",
+    "IF",
+    "LINEAR_NODES",
+    "NEURONS",
+    "SOURCES",
     "Affine",
     "AnyNode",
     "Attribute",
@@ -93,15 +97,12 @@ __all__ = [
     "ConvTranspose",
     "Differential",
     "Expand",
-    "IF",
     "Input",
     "Ints",
-    "LINEAR_NODES",
     "LeakyIF",
     "LeakyRelu",
     "Linear",
     "MaxPool",
-    "NEURONS",
     "Neuron",
     "Node",
     "Operator",
@@ -110,7 +111,6 @@ __all__ = [
     "Relu",
     "Repeat",
     "Reshape",
-    "SOURCES",
     "SignedIF",
     "Slice",
     "Sum",
