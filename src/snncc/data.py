@@ -158,6 +158,8 @@ def read(
             with path.open("rb") as stream:
                 inputs = {_lone(specs, path.name).name: _array(stream, path.stat().st_size, path.name)}
             labels = None
+        elif not path.exists():
+            raise DataError(f"{path.name!r} does not exist")
         else:
             raise DataError(f"{path.name!r} is neither .npz, .npy nor a folder of images")
     except (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
@@ -202,7 +204,8 @@ def _dataset(
         array = inputs[spec.name]
         continuous = spec.dtype.kind in "fV" and array.ndim > 0
         spec.check_shape(preprocessing.shape(spec.name, array.shape) if continuous else array.shape)
-        cast = spec.cast(array)  # for the check; the raw array is kept, an eighth of the size for images
+        # A continuous input stays raw: images are four times smaller so. Whole numbers need no check for NaN.
+        cast = spec.cast(array[:0] if continuous and array.dtype.kind in "iub" else array)
         result[spec.name] = array if continuous else cast
     counts = {name: len(array) for name, array in result.items() if array.ndim}
     if len(set(counts.values())) > 1:
@@ -235,7 +238,7 @@ def _read_npz(path: Path, specs: Sequence[InputSpec], split: Split) -> tuple[dic
         members: dict[str, zipfile.ZipInfo] = {}
         for info in archive.infolist():
             name = PurePosixPath(info.filename.replace("\\", "/"))
-            if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
+            if not name.parts or name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
                 raise DataError(f"{path.name!r}: the member name {info.filename!r} leaves the archive")
             members[info.filename.removesuffix(".npy")] = info
         if sum(info.file_size for info in members.values()) > _LIMIT:
@@ -256,7 +259,7 @@ def _read_npz(path: Path, specs: Sequence[InputSpec], split: Split) -> tuple[dic
                 chosen = {spec: load(name) for spec, name in found.items() if name}
                 return chosen, load(labels) if labels in members and labels not in chosen else None
         missing = next(keys for spec, keys in names.items() if found[spec] is None)
-        expected = " or ".join(repr(prefix + name) for prefix in prefixes for name in missing)
+        expected = " or ".join(dict.fromkeys(repr(prefix + name) for prefix in prefixes for name in missing))
         raise DataError(f"{path.name!r}: expected an array {expected}, given {', '.join(map(repr, members)) or 'none'}")
 
 
@@ -265,6 +268,8 @@ def _array(stream: IO[bytes], size: int, label: str) -> np.ndarray:
     if size > _LIMIT:
         raise DataError(f"{label!r} is larger than {_LIMIT >> 30} GiB")
     version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise DataError(f"{label!r} has the unknown version {version} of the .npy format")
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = header(stream)
     if dtype.hasobject:
@@ -272,6 +277,8 @@ def _array(stream: IO[bytes], size: int, label: str) -> np.ndarray:
     if dtype.names is not None or dtype.subdtype is not None:
         raise DataError(f"{label!r} holds records; expected an array of numbers")
     nbytes = math.prod(shape) * dtype.itemsize
+    if any(extent < 0 for extent in shape):
+        raise DataError(f"{label!r} announces the shape {shown(shape)}")
     if nbytes > size:
         raise DataError(f"{label!r} is truncated: {nbytes} bytes announced, {size} present")
     content = stream.read(nbytes)

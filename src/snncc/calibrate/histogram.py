@@ -51,6 +51,7 @@ class ExactSum:
         self._carry(rows)
 
     def merge(self, other: ExactSum) -> None:
+        """Add the sums of `other`, of as many rows."""
         self._grow(len(other._limbs))
         for mine, its in zip(self._limbs, other._limbs, strict=False):
             mine += its
@@ -154,6 +155,7 @@ class LogHistogram(Moments):
         self._counts = np.zeros((rows, bins), dtype)
 
     def merge(self, other: Self) -> None:
+        """Add the observations of `other`, exactly. Raises CalibrationError if the sizes differ."""
         if other.bins != self.bins:
             raise CalibrationError("histograms with different numbers of bins cannot be merged")
         super().merge(other)

@@ -5,16 +5,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
 from snncc.calibrate.histogram import NEURON_BINS, WIDE_BINS, LogHistogram, Moments
 from snncc.errors import CalibrationError
-from snncc.execute.ann import Truth
 
 _BATCH_BYTES = 256 << 20  # of exposed values held at a time
 _BATCH_SAMPLES = 64
+
+
+class Values(Protocol):
+    """Where the observed values come from: `execute.ann.Truth`, or `calibrate.values.AnnValues`."""
+
+    def count(self, feeds: Mapping[str, np.ndarray]) -> int:
+        """The number of samples."""
+
+    def take(self, feeds: Mapping[str, np.ndarray], start: int, stop: int) -> dict[str, np.ndarray]:
+        """Some of the samples."""
+
+    def checked(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The samples in the order and types of the inputs."""
+
+    def run(
+        self, feeds: Mapping[str, np.ndarray], values: Sequence[str], *, batch_axes: Mapping[str, int] | None = None
+    ) -> dict[str, np.ndarray]:
+        """The named values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +40,7 @@ class Request:
 
     granularity: one statistic for the whole value (layer), for each index of `axis` (channel), or for each element
     of a sample (neuron). batch_axis carries the samples. histogram: whether percentiles will be asked for.
+    absolute: observe magnitudes.
     """
 
     value: str
@@ -30,6 +48,7 @@ class Request:
     axis: int = 1
     batch_axis: int = 0
     histogram: bool = False
+    absolute: bool = False
 
 
 class Summary:
@@ -68,14 +87,17 @@ class Summary:
 
     @property
     def min(self) -> np.ndarray:
+        """The exact minimum."""
         return self._data.min.reshape(self.shape)
 
     @property
     def max(self) -> np.ndarray:
+        """The exact maximum."""
         return self._data.max.reshape(self.shape)
 
     @property
     def mean(self) -> np.ndarray:
+        """The mean, exact before it is rounded to float64. See Moments.mean."""
         return self._data.mean.reshape(self.shape)
 
     @property
@@ -125,7 +147,7 @@ class Summary:
 
 
 def collect(
-    truth: Truth,
+    truth: Values,
     batches: Iterable[Mapping[str, np.ndarray]],
     requests: Sequence[Request],
     *,
@@ -153,7 +175,7 @@ def collect(
             value = values[request.value]
             if request not in summaries:
                 summaries[request] = Summary(request, _sample_shape(request, value.shape, count))
-            summaries[request].update(value)
+            summaries[request].update(np.abs(value) if request.absolute else value)
         seen += count
         if progress is not None:
             progress(seen)
@@ -173,7 +195,7 @@ def _sample_shape(request: Request, shape: tuple[int, ...], count: int) -> tuple
 
 
 def _rebatched(
-    truth: Truth, batches: Iterable[Mapping[str, np.ndarray]], names: list[str], axes: Mapping[str, int]
+    truth: Values, batches: Iterable[Mapping[str, np.ndarray]], names: list[str], axes: Mapping[str, int]
 ) -> Iterator[dict[str, np.ndarray]]:
     """The samples of `batches` in batches of one size, that keeps the values `names` of a batch within memory."""
     held: dict[str, np.ndarray] = {}

@@ -70,6 +70,11 @@ class Truth:
         self._batched: bool | None = False if mixed or self._chunk > 1 or not self._rows else None
         self._session(frozenset())
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The values that can be asked for, initializers apart."""
+        return frozenset(self._known) | {spec.name for spec in self.inputs}
+
     def count(self, feeds: Mapping[str, np.ndarray]) -> int:
         """The number of samples in `feeds`. Raises DataError when the inputs disagree or there are none."""
         counts = {name: divmod(feeds[name].shape[0], rows) for name, rows in self._rows.items()}

@@ -9,18 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from snncc.execute import numpy_functions, numpy_ops
+from snncc.execute import numpy_functions, numpy_ops, numpy_recurrent
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import IF, NEURONS, Constant, Differential, Input, LeakyIF, Neuron, Node, Repeat, SignedIF
 from snncc.neurons.integrate_and_fire import if_step
 from snncc.neurons.signed import leaky_if_step, phi, signed_if_step
 
 #: Where the functions that nodes name are defined.
-MODULES = (numpy_ops, numpy_functions)
+MODULES = (numpy_ops, numpy_functions, numpy_recurrent)
 
 
 def evaluate_function(node: Node, inputs: Sequence[Array], arrays: Mapping[str, Array], offset: float) -> Array:
     """A stateless node on whole arrays; `offset` multiplies the constants that it adds."""
+    if isinstance(node, Differential):
+        node = node.function
     call = node.call()
     function = next(getattr(m, call.function) for m in MODULES if hasattr(m, call.function))
     options: dict[str, Any] = dict(call.options)

@@ -3,26 +3,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from snncc.execute import torch_functions, torch_ops
+from snncc.execute import torch_functions, torch_ops, torch_recurrent
 from snncc.execute.torch_session import Run, Session
 from snncc.ir.analysis import last_use, tail
 from snncc.ir.network import Network
 from snncc.ir.nodes import NEURONS, Constant, Differential, Input, Node, Repeat
 
 #: Where the functions that nodes name are defined.
-MODULES = (torch_ops, torch_functions)
+MODULES = (torch_ops, torch_functions, torch_recurrent)
 
 
 def torch_function(name: str) -> Callable[..., Tensor]:
     """The function that a node's `call()` names."""
     found: Callable[..., Tensor] = next(getattr(m, name) for m in MODULES if hasattr(m, name))
+    return found
+
+
+def torch_type(dtype: str) -> torch.dtype:
+    """The torch type of a value."""
+    found: torch.dtype = getattr(torch, dtype)
     return found
 
 
@@ -66,6 +72,8 @@ class Engine:
             return self.tensor(feeds[node.name])
         if isinstance(node, Constant):
             return self.arrays[node.value]
+        if isinstance(node, Differential):
+            return self.plain(node.function, inputs, offset, samples, feeds)
         if isinstance(node, Repeat):
             repeats = [1] * inputs[0].ndim
             repeats[node.batch or 0] = samples
@@ -74,6 +82,18 @@ class Engine:
         extra = {"offset": offset} if call.offset else {}
         operands = [None if name is None else self.arrays[name] for name in call.arrays]
         return torch_function(call.function)(*inputs, *operands, **call.options, **extra)
+
+    def shapes(self, samples: int) -> Iterator[tuple[Node, tuple[int, ...]]]:
+        """Each node with the shape that its function gives for inputs of the declared shapes (for device "meta")."""
+        values: dict[str, Tensor] = {}
+        for node in self.network.nodes:
+            full = [d * samples if i == node.batch else d for i, d in enumerate(node.shape)]
+            values[node.name] = torch.empty(full, device=self.device, dtype=torch_type(node.dtype))
+            if isinstance(node, Input):
+                continue
+            inputs = [values[name] for name in node.inputs]
+            found = inputs[0] if isinstance(node, NEURONS) else self.plain(node, inputs, 1.0, samples, {})
+            yield node, tuple(found.shape)
 
     @torch.no_grad()
     def run(

@@ -16,15 +16,20 @@ import onnx_ir as ir
 from snncc.errors import Problem, UnsupportedModel
 from snncc.frontend import lower_elementwise as elementwise
 from snncc.frontend import lower_linear as linear
+from snncc.frontend import lower_recurrent as recurrent
 from snncc.frontend import lower_shape as shape
 from snncc.frontend.builder import Builder, MixesSamples, Operand, Unsupported
-from snncc.frontend.normalize import Normal
 from snncc.ir.network import Network
 from snncc.ir.nodes import Input, Node
 
 Lowering = Callable[..., "Node | list[Node | None]"]
 
-LOWERINGS: Mapping[str, Lowering] = {**elementwise.LOWERINGS, **linear.LOWERINGS, **shape.LOWERINGS}
+LOWERINGS: Mapping[str, Lowering] = {
+    **elementwise.LOWERINGS,
+    **linear.LOWERINGS,
+    **shape.LOWERINGS,
+    **recurrent.LOWERINGS,
+}
 ONNX_DOMAINS = ("", "ai.onnx")
 
 
@@ -67,15 +72,15 @@ def attribute(value: ir.Attr) -> Any:
 class Lowerer:
     """One pass over the nodes of a graph."""
 
-    def __init__(self, normal: Normal, *, batched: bool) -> None:
-        self.graph = normal.model.graph
-        self.builder = Builder(normal.model.opset_imports.get("", 0) or normal.model.opset_imports.get("ai.onnx", 0))
+    def __init__(self, model: ir.Model, *, batched: bool) -> None:
+        self.graph = model.graph
+        self.builder = Builder(model.opset_imports.get("", 0) or model.opset_imports.get("ai.onnx", 0))
         self.values: dict[str, Node] = {}
         self.problems: list[Problem] = []
         self.failed: set[str] = set()
         for value in self.graph.inputs:
             name = str(value.name)
-            axis = normal.batch[name] if batched else None
+            axis = 0 if batched else None
             node = Input(name=name, shape=static_shape(value), batch=axis, dtype=element_type(value))
             self.values[name] = self.builder.add(node)
 
@@ -166,17 +171,17 @@ class Lowerer:
         return Network(nodes=tuple(g.nodes), outputs=tuple(outputs), arrays=dict(g.arrays)).pruned()
 
 
-def lower(normal: Normal) -> Lowered:
+def lower(model: ir.Model) -> Lowered:
     """Lower a graph, with its samples on an axis if every operator keeps one, else one sample at a time."""
     reason = None
-    lowerer = Lowerer(normal, batched=True)
+    lowerer = Lowerer(model, batched=True)
     try:
         lowerer.run()
     except MixesSamples as mixes:
         reason = mixes.reason
-        lowerer = Lowerer(normal, batched=False)
+        lowerer = Lowerer(model, batched=False)
         lowerer.run()
-    count = sum(1 for _ in normal.model.graph)
+    count = sum(1 for _ in model.graph)
     network = None if lowerer.problems else lowerer.network()
     return Lowered(
         network=network,
@@ -187,9 +192,9 @@ def lower(normal: Normal) -> Lowered:
     )
 
 
-def lowered_network(normal: Normal) -> Network:
+def lowered_network(model: ir.Model) -> Network:
     """The network of a graph; raises UnsupportedModel with every problem."""
-    result = lower(normal)
+    result = lower(model)
     if result.network is None:
         raise UnsupportedModel(result.problems)
     return result.network

@@ -44,4 +44,7 @@ OPERATORS: dict[str, OperatorInfo] = {
     "gather": OperatorInfo(linear=((0,),)),
     "cast": OperatorInfo(continuous=False),
     "resize_nearest": OperatorInfo(linear=((0,),)),
+    "lstm": OperatorInfo(),
+    "gru": OperatorInfo(),
+    "rnn": OperatorInfo(),
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Integrate and fire with negative spikes and memory (the kernel of QFFS, Zou 2024, DNISNM and `matched`).
 
-Sources: doi:10.3389/fnins.2022.918793 (QFFS), doi:10.24963/ijcai.2022/345 (signed neuron with memory).
+Sources: doi:10.3389/fnins.2022.918793 (QFFS), https://github.com/ppppps/ANN2SNNConversion_SNM_NeuronNorm.
 """
 
 from __future__ import annotations

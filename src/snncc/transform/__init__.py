@@ -1,1 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The passes, in the order in which they usually stand in a recipe."""
+
+from __future__ import annotations
+
+from snncc.transform.base import Transform
+from snncc.transform.fold_batchnorm import fold_batchnorm
+from snncc.transform.rewrite_functions import rewrite_functions
+from snncc.transform.rewrite_max_pooling import rewrite_max_pooling
+from snncc.transform.select_neuron import select_neuron, shift_clips
+from snncc.transform.thresholds import balance_thresholds, initialize_membrane
+
+TRANSFORMS: tuple[Transform, ...] = (
+    fold_batchnorm,
+    shift_clips,
+    rewrite_max_pooling,
+    rewrite_functions,
+    select_neuron,
+    balance_thresholds,
+    initialize_membrane,
+)

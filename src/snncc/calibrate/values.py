@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ANN's values as a network names them: from onnxruntime where the graph computes them, derived elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snncc.execute.ann import Truth
+from snncc.ir.network import Network
+from snncc.ir.nodes import Input
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(slots=True)
+class AnnValues:
+    """Values of the nodes of a network in its ANN stage, for samples stacked on axis 0 of each input.
+
+    A node that passes have added (a clipped range shifted to zero, say) is not in the file; it is evaluated from the
+    nearest values that are. Where the network has no batch axis, results are stacked on a new axis 0.
+    """
+
+    truth: Truth
+    network: Network
+    known: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.known = frozenset(self.truth.names) & frozenset(self.network.by_name)
+
+    @property
+    def one_at_a_time(self) -> bool:
+        """Whether the network has no axis for samples."""
+        return self.network.inputs[0].batch is None
+
+    def batch_axis(self, name: str) -> int | None:
+        """The axis of a result that carries the samples."""
+        return 0 if self.one_at_a_time else self.network[name].batch
+
+    def count(self, feeds: Mapping[str, Array]) -> int:
+        """See `Truth.count`."""
+        return self.truth.count(feeds)
+
+    def take(self, feeds: Mapping[str, Array], start: int, stop: int) -> dict[str, Array]:
+        """See `Truth.take`."""
+        return self.truth.take(feeds, start, stop)
+
+    def checked(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """See `Truth.checked`."""
+        return self.truth.checked(feeds)
+
+    def run(
+        self, feeds: Mapping[str, Array], values: Sequence[str], *, batch_axes: Mapping[str, int] | None = None
+    ) -> dict[str, Array]:
+        """The values of nodes, with the samples on each node's own batch axis."""
+        if not self.one_at_a_time:
+            return self.at_once(feeds, values)
+        feeds = self.truth.checked(feeds)
+        count = self.truth.count(feeds)
+        parts = [self.at_once(self.truth.take(feeds, i, i + 1), values) for i in range(count)]
+        return {name: np.stack([part[name] for part in parts]) for name in values}
+
+    def at_once(self, feeds: Mapping[str, Array], values: Sequence[str]) -> dict[str, Array]:
+        """The values for samples that share one evaluation."""
+        needed, asked = self.needed(values)
+        axes = {name: axis for name in asked if (axis := self.network[name].batch) is not None}
+        found = self.truth.run(feeds, sorted(asked), batch_axes=axes)
+        if needed:
+            from snncc.execute.torch_engine import Engine
+
+            engine = Engine(self.network)
+            tensors = {name: engine.tensor(array) for name, array in found.items()}
+            for node in self.network.nodes:
+                if node.name in needed:
+                    inputs = [tensors[name] for name in node.inputs]
+                    tensors[node.name] = engine.plain(node, inputs, 1.0, self.truth.count(feeds), feeds)
+            found |= {name: tensors[name].numpy() for name in needed}
+        return {name: found[name] for name in values}
+
+    def needed(self, values: Sequence[str]) -> tuple[set[str], set[str]]:
+        """The nodes to evaluate here, and the values to ask onnxruntime for."""
+        here: set[str] = set()
+        asked: set[str] = set()
+        stack = list(values)
+        while stack:
+            name = stack.pop()
+            if name in self.known or isinstance(self.network[name], Input):
+                asked.add(name)
+            elif name not in here:
+                here.add(name)
+                stack.extend(self.network[name].inputs)
+        return here, asked

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The structural check after every pass: names, order, arrays, shapes, and which nodes a stage may hold."""
+
+from __future__ import annotations
+
+from snncc.errors import InvariantBroken
+from snncc.ir.network import Network
+from snncc.ir.nodes import (
+    ACTIVATIONS,
+    LINEAR_NODES,
+    NEURONS,
+    BatchNorm,
+    Differential,
+    Input,
+    MaxPool,
+    Node,
+    Operator,
+)
+
+#: What a value that carries rates may be computed by, stage by stage. Static values may be computed by anything.
+LEGAL: dict[str, tuple[type[Node], ...]] = {
+    "ann": (Input, *LINEAR_NODES, *ACTIVATIONS, MaxPool, Operator, Differential),
+    "snn": (Input, *(kind for kind in LINEAR_NODES if kind is not BatchNorm), Operator, Differential, *NEURONS),
+}
+
+
+def check(net: Network, after: str) -> None:
+    """Raise InvariantBroken naming the pass `after` which the network is not sound."""
+
+    def broken(reason: str) -> InvariantBroken:
+        return InvariantBroken(f"after {after}: {reason}")
+
+    seen: set[str] = set()
+    for node in net.nodes:
+        if node.name in seen:
+            raise broken(f"two nodes compute {node.name}")
+        if late := [name for name in node.inputs if name not in seen]:
+            raise broken(f"{node.name} reads {late[0]}, which no earlier node computes")
+        seen.add(node.name)
+        if gone := [name for name in node.array_names() if name not in net.arrays]:
+            raise broken(f"{node.name} refers to the array {gone[0]}, which does not exist")
+        if node.batch is not None and not 0 <= node.batch < len(node.shape):
+            raise broken(f"{node.name} has its samples on axis {node.batch} of {list(node.shape)}")
+        if node.name not in net.varying:
+            continue
+        if not isinstance(node, LEGAL[net.stage]):
+            raise broken(f"{type(node).__name__} {node.name} may not stand in the {net.stage} stage")
+        if net.stage == "snn" and isinstance(node, Operator) and not net.is_linear(node):
+            raise broken(f"{node.op} {node.name} is not linear and has no differential form")
+    if unknown := [name for name in net.outputs if name not in seen]:
+        raise broken(f"the output {unknown[0]} is not computed")
+    if net.arrays.keys() - {name for node in net.nodes for name in node.array_names()}:
+        raise broken("arrays are kept that nothing reads")
+
+
+def check_shapes(net: Network, after: str, samples: int = 2) -> None:
+    """Evaluate the network's stateless part without data and compare every shape with the one declared."""
+    from snncc.execute.torch_engine import Engine
+
+    for node, found in Engine(net, device="meta").shapes(samples):
+        expected = tuple(d * samples if i == node.batch else d for i, d in enumerate(node.shape))
+        if found != expected:
+            raise InvariantBroken(
+                f"after {after}: {node.name} ({type(node).__name__}) has shape {list(found)}, declared {list(expected)}"
+            )

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running a recipe: each pass, the check after it, the error measured after it, and the record of all that."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from snncc.calibrate.values import AnnValues
+from snncc.data import Dataset
+from snncc.execute.ann import Truth
+from snncc.ir.check import check, check_shapes
+from snncc.ir.network import Network
+from snncc.recipe import Step
+from snncc.transform.base import Context, Fidelity, Note
+from snncc.verify import Deviation, ann_deviation, judge, relative_power, simulated
+
+#: Samples on which every pass is measured.
+PROBES = 8
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one pass did. `error`: in the ANN stage the largest relative error of any value against onnxruntime; in
+    the SNN stage the squared error of the outputs at the design T relative to their power."""
+
+    name: str
+    options: dict[str, Any]
+    fidelity: str
+    stage: str
+    nodes: int
+    changed: tuple[str, ...]
+    error: float | None
+    worst: str | None
+    bound: float | None
+    notes: tuple[Note, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """The network at the end, the records, and the seconds of each pass (which go to no hashed file)."""
+
+    network: Network
+    records: list[Record]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+Observer = Callable[[int, str, Network, Record], None]
+Progress = Callable[[str, int, int], None]
+
+
+def quiet(text: str, done: int, total: int) -> None:
+    """No progress display."""
+
+
+def run(
+    network: Network,
+    steps: Sequence[Step],
+    *,
+    truth: Truth,
+    calibration: Dataset,
+    timesteps: int,
+    seed: int,
+    batch_size: int = 64,
+    observe: Observer | None = None,
+    progress: Progress = quiet,
+) -> Outcome:
+    """Run a recipe on a lowered network.
+
+    Raises FidelityError when a pass breaks its promise, InvariantBroken when it leaves an unsound network.
+    """
+    context = Context(
+        values=AnnValues(truth, network),
+        calibration=calibration,
+        timesteps=timesteps,
+        seed=seed,
+        batch_size=batch_size,
+        progress=progress,
+    )
+    feeds = next(calibration.head(PROBES).batches(PROBES))
+    expected = {name: np.asarray(a) for name, a in context.values.run(feeds, list(network.outputs)).items()}
+    check(network, "lowering")
+    check_shapes(network, "lowering")
+    lowered = ann_deviation(network, context.values, feeds)
+    judge("lowering", Fidelity.EXACT, lowered, Deviation(error=lowered.error / 8, node="", allowed=0), None)
+    outcome = Outcome(network=network, records=[])
+    for index, step in enumerate(steps):
+        began = time.perf_counter()
+        name = step.transform.name
+        progress(f"pass {name}", index, len(steps))
+        context.notes, context.bound = [], None
+        before = outcome.network
+        after = step.transform.apply(before, context, step.options)
+        check(after, f"pass {name}")
+        check_shapes(after, f"pass {name}")
+        if after.stage == "ann":
+            context.values.network = after
+            deviation = ann_deviation(after, context.values, feeds)
+            judge(name, step.transform.fidelity, deviation, lowered, context.bound)
+            error, worst = deviation.error, deviation.node or None
+        else:
+            error, worst = relative_power(simulated(after, context.values, feeds, timesteps), expected), None
+        record = Record(
+            name=name,
+            options=msgspec.to_builtins(step.options),
+            fidelity=str(step.transform.fidelity),
+            stage=after.stage,
+            nodes=len(after.nodes),
+            changed=tuple(n.name for n in after.nodes if before.by_name.get(n.name) != n),
+            error=error if math.isfinite(error) else None,
+            worst=worst,
+            bound=context.bound,
+            notes=tuple(context.notes),
+        )
+        outcome.network = after
+        outcome.records.append(record)
+        outcome.seconds[f"{index} {name}"] = time.perf_counter() - began
+        if observe is not None:
+            observe(index, name, after, record)
+    return outcome

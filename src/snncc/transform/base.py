@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a pass is: a pure function from network to network with a declared contract."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal, get_type_hints
+
+import msgspec
+
+from snncc.calibrate.statistics import Request, Summary, collect
+from snncc.calibrate.values import AnnValues
+from snncc.data import Dataset
+from snncc.errors import RecipeError
+from snncc.ir.network import Network
+from snncc.ir.nodes import Conv, ConvTranspose, Input, Linear, Node
+
+Granularity = Literal["layer", "channel", "neuron"]
+
+
+class Fidelity(StrEnum):
+    """What a pass promises: the same function (exact), a bounded error, or a result to be measured."""
+
+    EXACT = "exact"
+    BOUNDED = "bounded"
+    EMPIRICAL = "empirical"
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One line for the report: what a pass did to a node that a user must know of."""
+
+    kind: Literal["approximation", "analog", "information"]
+    node: str
+    text: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Context:
+    """What a pass gets beside the network.
+
+    `ann`: the network as it was before neurons were put in, whose values are the truth. `calibration`: the samples.
+    `timesteps`: the design T. `seed`: of every random choice. `notes`: the record sink. `progress(text, done, total)`
+    is told of work that lasts. `bound`: the error that a BOUNDED pass promises.
+    """
+
+    values: AnnValues
+    calibration: Dataset
+    timesteps: int
+    seed: int
+    batch_size: int = 64
+    notes: list[Note] = field(default_factory=list)
+    bound: float | None = None
+    progress: Callable[[str, int, int], None] = lambda text, done, total: None
+    cache: dict[Request, Summary] = field(default_factory=dict)
+
+    @property
+    def ann(self) -> Network:
+        """The network in its ANN stage."""
+        return self.values.network
+
+    def note(self, kind: Literal["approximation", "analog", "information"], node: str, text: str) -> None:
+        """Write a line into the record of the running pass."""
+        self.notes.append(Note(kind=kind, node=node, text=text))
+
+    def request(
+        self, name: str, granularity: Granularity, *, histogram: bool = False, absolute: bool = False
+    ) -> Request:
+        """The request for a statistic of an ANN value."""
+        axis = channel_axis(self.ann, self.ann[name])
+        batch = self.values.batch_axis(name)
+        shift = 1 if self.values.one_at_a_time else 0
+        return Request(name, granularity, axis + shift, 0 if batch is None else batch, histogram, absolute)
+
+    def statistics(self, requests: Collection[Request]) -> dict[Request, Summary]:
+        """Statistics over the calibration samples; one pass over the data for all that are not known yet."""
+        missing = [r for r in dict.fromkeys(requests) if r not in self.cache]
+        if missing:
+            total = len(self.calibration)
+            batches = self.calibration.batches(self.batch_size)
+            told = lambda done: self.progress("calibrating", done, total)  # noqa: E731
+            self.cache |= collect(self.values, batches, missing, progress=told)
+        return {r: self.cache[r] for r in requests}
+
+    def shaped(self, statistic: Any) -> Any:
+        """A statistic's array with the rank of the node it belongs to."""
+        return statistic[0] if self.values.one_at_a_time else statistic
+
+
+def channel_axis(network: Network, node: Node) -> int:
+    """The axis along which a value has channels: where the nearest weighted node behind it put them."""
+    rank, name = len(node.shape), node.name
+    while not isinstance(network[name], Input) and network[name].inputs:
+        source = network[name]
+        if len(source.shape) != rank:
+            break
+        if isinstance(source, Conv | ConvTranspose):
+            return 1
+        if isinstance(source, Linear):
+            return source.axis
+        name = source.inputs[0]
+    return min(1, rank - 1) if rank != 3 else 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transform:
+    """A pass and its contract; `options` is the type of its keyword arguments."""
+
+    name: str
+    function: Callable[..., Network]
+    fidelity: Fidelity
+    needs: frozenset[str]
+    gives: frozenset[str]
+    options: type[msgspec.Struct]
+
+    @property
+    def doc(self) -> str:
+        """The docstring, without indentation."""
+        return inspect.getdoc(self.function) or ""
+
+    def decode(self, where: str, given: dict[str, Any]) -> msgspec.Struct:
+        """The options as the pass wants them; raises RecipeError with what exists."""
+        known = [f.name for f in msgspec.structs.fields(self.options)]
+        if unknown := sorted(set(given) - set(known)):
+            raise RecipeError(
+                f"{where}: pass {self.name} has no option {unknown[0]!r}",
+                cure=f"its options: {', '.join(known) or 'none'}",
+            )
+        try:
+            return msgspec.convert(given, self.options)
+        except msgspec.ValidationError as error:
+            raise RecipeError(f"{where}: {self.name}: {error}", cure=f"see `snncc explain {self.name}`") from None
+
+    def apply(self, network: Network, context: Context, options: msgspec.Struct) -> Network:
+        """Run the pass."""
+        return self.function(network, context, **msgspec.structs.asdict(options))
+
+
+def transform(
+    *, fidelity: Fidelity, needs: Iterable[str] = (), gives: Iterable[str] = ()
+) -> Callable[[Callable[..., Network]], Transform]:
+    """Declare a pass: its fidelity, what must have run before and what it provides. Options are keyword-only."""
+
+    def declare(function: Callable[..., Network]) -> Transform:
+        hints = get_type_hints(function, include_extras=True)
+        fields: Sequence[tuple[str, Any] | tuple[str, Any, Any]] = [
+            (p.name, hints[p.name]) if p.default is p.empty else (p.name, hints[p.name], p.default)
+            for p in inspect.signature(function).parameters.values()
+            if p.kind is p.KEYWORD_ONLY
+        ]
+        options = msgspec.defstruct(
+            function.__name__, fields, frozen=True, kw_only=True, forbid_unknown_fields=True
+        )
+        return Transform(
+            name=function.__name__,
+            function=function,
+            fidelity=fidelity,
+            needs=frozenset(needs),
+            gives=frozenset(gives),
+            options=options,
+        )
+
+    return declare

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far a network is from the truth, and whether a pass kept its promise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snncc.calibrate.values import AnnValues
+from snncc.errors import FidelityError
+from snncc.execute.torch_engine import Engine
+from snncc.ir.network import Network
+from snncc.transform.base import Fidelity
+
+Array = npt.NDArray[Any]
+#: Rounding of a float32 evaluation, as a multiple of the largest value (epsilon times a chain of 64 operations).
+ROUNDING = 64 * float(np.finfo(np.float32).eps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deviation:
+    """The largest error of any value relative to the largest magnitude of that value, and where it is."""
+
+    error: float
+    node: str
+    allowed: float
+
+
+def rows(values: AnnValues, feeds: Mapping[str, Array]) -> list[dict[str, Array]]:
+    """The feeds of each evaluation: all samples at once, or one by one where the network has no axis for them."""
+    if not values.one_at_a_time:
+        return [dict(feeds)]
+    return [values.take(feeds, i, i + 1) for i in range(values.count(feeds))]
+
+
+def ann_deviation(net: Network, values: AnnValues, feeds: Mapping[str, Array]) -> Deviation:
+    """The first node (in order) whose value is off, or else the node with the largest error.
+
+    Every value that onnxruntime computes too is compared with it; the network is evaluated in float32 as well, so
+    that both round alike. Where a discontinuous function sees rounding, its entries may differ; they are compared
+    by the share that does.
+    """
+    engine, worst = Engine(net), Deviation(error=0.0, node="", allowed=ROUNDING)
+    names = [n.name for n in net.nodes if n.name in values.known and n.inputs]
+    for feed in rows(values, feeds):
+        truth = values.truth.run(feed, names, batch_axes={n: a for n in names if (a := net[n].batch) is not None})
+        found = engine.evaluate(feed)
+        for name in names:
+            expected, got = truth[name].astype(np.float64), found[name].cpu().numpy().astype(np.float64)
+            if expected.shape != got.shape:
+                return Deviation(error=float("inf"), node=name, allowed=ROUNDING)
+            if not expected.size:
+                continue
+            finite = np.isfinite(expected)
+            scale = max(1e-30, float(np.abs(expected[finite]).max(initial=0)))
+            error = float(np.abs(got - expected)[finite].max(initial=0)) / scale
+            if error > worst.error:
+                worst = Deviation(error=error, node=name, allowed=ROUNDING)
+            if error > 1e3 * ROUNDING:
+                return Deviation(error=error, node=name, allowed=ROUNDING)
+    return worst
+
+
+def simulated(net: Network, values: AnnValues, feeds: Mapping[str, Array], timesteps: int) -> dict[str, Array]:
+    """The outputs after `timesteps` steps, samples stacked."""
+    engine = Engine(net)
+    parts = [engine.run(feed, timesteps, count=False).outputs for feed in rows(values, feeds)]
+    joined = {}
+    for name in net.outputs:
+        arrays = [part[name][0].cpu().numpy() for part in parts]
+        joined[name] = np.stack(arrays) if values.one_at_a_time else arrays[0]
+    return joined
+
+
+def relative_power(found: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
+    """Mean squared error over the mean square of the expected values, over all outputs."""
+    error = sum(float(np.square(found[n].astype(np.float64) - expected[n]).sum()) for n in expected)
+    power = sum(float(np.square(expected[n].astype(np.float64)).sum()) for n in expected)
+    return error / max(power, 1e-30)
+
+
+def judge(name: str, fidelity: Fidelity, deviation: Deviation, before: Deviation, bound: float | None) -> None:
+    """Raise FidelityError when an exact or bounded pass has moved a value further than it promised.
+
+    An exact pass may add its own rounding to that which the lowered graph already showed against onnxruntime.
+    """
+    allowed = bound if bound is not None else deviation.allowed + 4 * before.error
+    if fidelity is not Fidelity.EMPIRICAL and deviation.error > allowed:
+        raise FidelityError(
+            f"pass {name} promised {fidelity} but {deviation.node} is off by {deviation.error:.3g} of its largest "
+            f"value (allowed {allowed:.3g})",
+            cure="convert with --keep-passes DIR and look at the network after this pass; please report it",
+        )
