@@ -47,7 +47,11 @@ class Step:
 def recipes_folder() -> Path:
     """Where the recipes lie: in the checkout when installed editable, else inside the package."""
     checkout = Path(__file__).parents[2] / "passes"
-    return checkout if checkout.is_dir() and (checkout.parent / "pyproject.toml").is_file() else Path(__file__).parent / "passes"
+    return (
+        checkout
+        if checkout.is_dir() and (checkout.parent / "pyproject.toml").is_file()
+        else Path(__file__).parent / "passes"
+    )
 
 
 def methods() -> dict[str, Path]:
@@ -93,7 +97,9 @@ def steps(recipe: Recipe) -> tuple[Step, ...]:
     for i, entry in enumerate(recipe.passes):
         where = f"recipe {recipe.name}, passes[{i}]"
         if entry.use not in BY_NAME:
-            raise RecipeError(f"{where}: there is no pass {entry.use!r}", cure=nearest(entry.use, sorted(BY_NAME), "passes"))
+            raise RecipeError(
+                f"{where}: there is no pass {entry.use!r}", cure=nearest(entry.use, sorted(BY_NAME), "passes")
+            )
         found = BY_NAME[entry.use]
         if missing := sorted(found.needs - given):
             givers = [t.name for t in TRANSFORMS if missing[0] in t.gives]
@@ -115,7 +121,8 @@ def with_options(recipe: Recipe, changes: Sequence[tuple[str, str, Any]]) -> Rec
     for name, option, value in changes:
         if name not in used:
             raise RecipeError(
-                f"recipe {recipe.name} has no pass {name!r}", cure=nearest(name, list(dict.fromkeys(used)), "its passes")
+                f"recipe {recipe.name} has no pass {name!r}",
+                cure=nearest(name, list(dict.fromkeys(used)), "its passes"),
             )
         for i, entry in enumerate(passes):
             if entry.use == name:
@@ -127,7 +134,9 @@ def with_options(recipe: Recipe, changes: Sequence[tuple[str, str, Any]]) -> Rec
 
 def with_granularity(recipe: Recipe, granularity: str) -> Recipe:
     """The recipe with the granularity of its thresholds set."""
-    takers = [e.use for e in recipe.passes if e.use in BY_NAME and "granularity" in BY_NAME[e.use].options.__struct_fields__]
+    takers = [
+        e.use for e in recipe.passes if e.use in BY_NAME and "granularity" in BY_NAME[e.use].options.__struct_fields__
+    ]
     if not takers:
         raise RecipeError(f"recipe {recipe.name} has no pass with a granularity", cure="leave --granularity out")
     return with_options(recipe, [(name, "granularity", granularity) for name in dict.fromkeys(takers)])

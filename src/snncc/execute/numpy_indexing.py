@@ -23,7 +23,7 @@ def whole(index: Array) -> Array:
 
 def gather_elements(x: Array, index: Array, *, axis: int) -> Array:
     """y[i][j] = x[index[i][j]][j] for axis 0, and so on."""
-    grid = list(np.indices(index.shape))
+    grid: list[Array] = list(np.indices(index.shape))
     grid[axis] = whole(index)
     return np.asarray(x[tuple(grid)])
 
@@ -31,7 +31,7 @@ def gather_elements(x: Array, index: Array, *, axis: int) -> Array:
 def combine_elements(x: Array, index: Array, updates: Array, *, axis: int, reduction: str) -> Array:
     """As `scatter_elements`, the old and the new entry multiplied ("mul"), or the larger or smaller one taken."""
     y = x.copy()
-    grid = list(np.indices(index.shape))
+    grid: list[Array] = list(np.indices(index.shape))
     grid[axis] = whole(index)
     UFUNCS[reduction].at(y, tuple(grid), updates)
     return y
@@ -42,7 +42,7 @@ def scatter_elements(x: Array, index: Array, updates: Array, *, axis: int, reduc
     if reduction == "add":
         return combine_elements(x, index, updates, axis=axis, reduction="add")
     y = x.copy()
-    grid = list(np.indices(index.shape))
+    grid: list[Array] = list(np.indices(index.shape))
     grid[axis] = whole(index)
     y[tuple(grid)] = updates
     return y
@@ -51,9 +51,7 @@ def scatter_elements(x: Array, index: Array, updates: Array, *, axis: int, reduc
 def gather_nd(x: Array, index: Array, *, batch_dims: int) -> Array:
     """The slices x[..., *index[..., m, :]], the first `batch_dims` axes in common."""
     count = index.shape[-1]
-    lead = tuple(
-        np.arange(index.shape[i]).reshape(-1, *[1] * (index.ndim - 2 - i)) for i in range(batch_dims)
-    )
+    lead = tuple(np.arange(index.shape[i]).reshape(-1, *[1] * (index.ndim - 2 - i)) for i in range(batch_dims))
     return np.asarray(x[(*lead, *(whole(index[..., i]) for i in range(count)))])
 
 
@@ -104,13 +102,13 @@ def reverse_sequence(x: Array, lengths: Array, *, batch_axis: int, time_axis: in
     return np.moveaxis(y, (0, 1), (batch_axis, time_axis))
 
 
-def max_unpool(x: Array, index: Array, *, shape: Sequence[int]) -> Array:
-    """Zeros of `shape` per sample, x at the flat places `index` (which count on over samples)."""
-    size = math.prod(shape[1:])
+def max_unpool(x: Array, index: Array, *, extents: Sequence[int]) -> Array:
+    """Zeros of `extents` per sample, x at the flat places `index` (which count on over samples)."""
+    size = math.prod(extents[1:])
     y = np.zeros((x.shape[0], size), x.dtype)
     for sample in range(x.shape[0]):
         y[sample, (whole(index[sample]) % size).reshape(-1)] = x[sample].reshape(-1)
-    return y.reshape(-1, *shape[1:])
+    return y.reshape(-1, *extents[1:])
 
 
 def reflected(c: Array, low: float, high: float) -> Array:
@@ -131,9 +129,12 @@ def tap_weights(mode: str, c: Array) -> list[tuple[Array, Array]]:
     if mode == "bilinear":
         return [(first, 1 - t), (first + 1, t)]
     a = -0.75
-    near = lambda d: ((a + 2) * d - (a + 3)) * d * d + 1  # noqa: E731
-    far = lambda d: ((a * d - 5 * a) * d + 8 * a) * d - 4 * a  # noqa: E731
-    return [(first - 1, far(t + 1)), (first, near(t)), (first + 1, near(1 - t)), (first + 2, far(2 - t))]
+    taps = []
+    for step in (-1, 0, 1, 2):
+        d = np.abs(t - step)
+        near, far = ((a + 2) * d - (a + 3)) * d * d + 1, ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+        taps.append((first + step, np.where(d <= 1, near, far)))
+    return taps
 
 
 def grid_sample(x: Array, grid: Array, *, mode: str, padding_mode: str, align_corners: bool) -> Array:

@@ -9,14 +9,30 @@ from typing import Any
 
 import numpy as np
 
-from snncc.execute import numpy_functions, numpy_ops, numpy_recurrent
+from snncc.execute import (
+    numpy_attention,
+    numpy_elementwise,
+    numpy_functions,
+    numpy_indexing,
+    numpy_normalization,
+    numpy_ops,
+    numpy_recurrent,
+)
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import IF, NEURONS, Constant, Differential, Input, LeakyIF, Neuron, Node, Repeat, SignedIF
 from snncc.neurons.integrate_and_fire import if_step
 from snncc.neurons.signed import leaky_if_step, phi, signed_if_step
 
 #: Where the functions that nodes name are defined.
-MODULES = (numpy_ops, numpy_functions, numpy_recurrent)
+MODULES = (
+    numpy_ops,
+    numpy_functions,
+    numpy_recurrent,
+    numpy_elementwise,
+    numpy_normalization,
+    numpy_indexing,
+    numpy_attention,
+)
 
 
 def evaluate_function(node: Node, inputs: Sequence[Array], arrays: Mapping[str, Array], offset: float) -> Array:

@@ -10,14 +10,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snncc.execute import torch_functions, torch_ops, torch_recurrent
+from snncc.execute import (
+    torch_attention,
+    torch_elementwise,
+    torch_functions,
+    torch_indexing,
+    torch_normalization,
+    torch_ops,
+    torch_recurrent,
+)
 from snncc.execute.torch_session import Run, Session
 from snncc.ir.analysis import last_use, tail
 from snncc.ir.network import Network
 from snncc.ir.nodes import NEURONS, Constant, Differential, Input, Node, Repeat
 
 #: Where the functions that nodes name are defined.
-MODULES = (torch_ops, torch_functions, torch_recurrent)
+MODULES = (
+    torch_ops,
+    torch_functions,
+    torch_recurrent,
+    torch_elementwise,
+    torch_normalization,
+    torch_indexing,
+    torch_attention,
+)
 
 
 def torch_function(name: str) -> Callable[..., Tensor]:

@@ -77,12 +77,12 @@ def combine_nd(x: Tensor, index: Tensor, updates: Tensor, *, reduction: str) -> 
 
 def top_values(x: Tensor, *, k: int, axis: int, largest: bool) -> Tensor:
     """The k largest (or smallest) entries along `axis`, in order."""
-    return x.sort(axis, descending=largest, stable=True).values.narrow(axis, 0, k)
+    return torch.sort(x, dim=axis, descending=largest, stable=True).values.narrow(axis, 0, k)
 
 
 def top_indices(x: Tensor, *, k: int, axis: int, largest: bool) -> Tensor:
     """Where the k largest (or smallest) entries along `axis` are, in order; of equals the first comes first."""
-    return x.sort(axis, descending=largest, stable=True).indices.narrow(axis, 0, k)
+    return torch.sort(x, dim=axis, descending=largest, stable=True).indices.narrow(axis, 0, k)
 
 
 def one_hot(index: Tensor, values: Tensor, *, depth: int, axis: int) -> Tensor:
@@ -104,14 +104,14 @@ def reverse_sequence(x: Tensor, lengths: Tensor, *, batch_axis: int, time_axis: 
     return x.gather(time_axis, source.expand(x.shape))
 
 
-def max_unpool(x: Tensor, index: Tensor, *, shape: Sequence[int]) -> Tensor:
-    """Zeros of `shape` per sample, x at the flat places `index` (which count on over samples)."""
+def max_unpool(x: Tensor, index: Tensor, *, extents: Sequence[int]) -> Tensor:
+    """Zeros of `extents` per sample, x at the flat places `index` (which count on over samples)."""
     size = 1
-    for extent in shape[1:]:
+    for extent in extents[1:]:
         size *= extent
     flat = x.new_zeros((x.shape[0], size))
     place = (whole(index) % size).reshape(x.shape[0], -1)
-    return flat.scatter(1, place, x.reshape(x.shape[0], -1)).reshape(-1, *shape[1:])
+    return flat.scatter(1, place, x.reshape(x.shape[0], -1)).reshape(-1, *extents[1:])
 
 
 def grid_sample(x: Tensor, grid: Tensor, *, mode: str, padding_mode: str, align_corners: bool) -> Tensor:

@@ -77,7 +77,8 @@ def reduce_norm(x: Tensor, *, axes: Sequence[int], keepdims: bool, p: int) -> Te
         return size
     if p == 1:
         return size.sum(tuple(axes), keepdim=keepdims, dtype=x.dtype)
-    return torch.pow(torch.pow(size, p).sum(tuple(axes), keepdim=keepdims), 1 / p).to(x.dtype)
+    total = torch.pow(size, p).sum(tuple(axes), keepdim=keepdims)
+    return torch.pow(total, 1 / p).to(x.dtype)
 
 
 def reduce_sum_square(x: Tensor, *, axes: Sequence[int], keepdims: bool) -> Tensor:
@@ -103,12 +104,14 @@ def lp_pool(
     """(sum |x|^p)^(1/p) over each window."""
     options = {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation, "ceil_mode": ceil_mode}
     parts = windows(x.abs(), 0.0, **options)  # type: ignore[arg-type]
-    return torch.pow(torch.pow(parts, p).sum(-1), 1 / p)
+    total = torch.pow(parts, p).sum(-1)
+    return torch.pow(total, 1 / p)
 
 
 def determinant(x: Tensor) -> Tensor:
     """The determinant of the last two axes."""
-    return torch.linalg.det(x)
+    y: Tensor = torch.linalg.det(x)
+    return y
 
 
 def cumulative_sum(x: Tensor, *, axis: int, exclusive: bool, reverse: bool) -> Tensor:

@@ -2,9 +2,9 @@
 """One simulation in torch: states, running sums and counters, layer by layer.
 
 A value has one of three layouts. *steady*: the same at every step up to the schedule's gate, so computed once (the
-first layer under constant current). *series*: T steps folded into the batch axis, step-major. *total*: the running
-sum at chosen checkpoints, folded likewise; behind the last neuron everything acts on sums, so the read-out is computed
-once per checkpoint and not once per step.
+first layer under constant current). *series*: T steps folded into the batch axis, step-major. *mean*: the running sum
+over D(t) at chosen checkpoints, folded likewise; behind the last neuron everything acts on means, so the read-out is
+computed once per checkpoint and not once per step.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from snncc.ir.nodes import IF, NEURONS, Differential, LeakyIF, Neuron, Node, Sig
 if TYPE_CHECKING:
     from snncc.execute.torch_engine import Engine
 
-Layout = Literal["steady", "series", "total"]
+Layout = Literal["steady", "series", "mean"]
 
 
 @dataclass(slots=True)
@@ -125,61 +125,70 @@ class Session:
                 values.pop(name, None)
 
     def accumulate(self, node: Node, steps: Tensor, begin: int) -> None:
-        """The running sum of a value that the tail reads, kept at the checkpoints."""
-        inside = [t for t in self.checkpoints if begin < t <= begin + len(steps)]
-        kept, done = self.snapshots.setdefault(node.name, []), 0
+        """The running sum of a value that the tail reads; its mean is kept at the checkpoints."""
+        kept, done, divisor = self.snapshots.setdefault(node.name, []), 0, self.engine.network.schedule.divisor
         total = self.sums.get(node.name, torch.zeros_like(steps[0]))
-        for t in inside:
-            total = total + steps[done : t - begin].sum(0)
-            done = t - begin
-            kept.append(total)
+        for t in self.checkpoints:
+            if begin < t <= begin + len(steps):
+                total = total + steps[done : t - begin].sum(0)
+                done = t - begin
+                kept.append(total / divisor(t))
         self.sums[node.name] = total + steps[done:].sum(0)
 
     def finish(self) -> Run:
-        """The tail on the sums at the checkpoints, and the outputs over D(t)."""
-        engine, net = self.engine, self.engine.network
-        schedule = net.schedule
-        divisors = torch.tensor([schedule.divisor(t) for t in self.checkpoints], dtype=torch.float64)
+        """The tail on the running means at the checkpoints."""
+        engine, net, count = self.engine, self.engine.network, len(self.checkpoints)
         values: dict[str, Value] = dict(self.steady)
         for name, kept in self.snapshots.items():
-            values[name] = Value(fold(torch.stack(kept), net[name].batch), "total")
+            values[name] = Value(fold(torch.stack(kept), net[name].batch), "mean")
         for node in net.nodes:
-            if node.name in engine.tail and node.name not in values:
-                values[node.name] = self.compute(node, values, divisors, layout="total")
+            if node.name not in engine.tail or node.name in values:
+                continue
+            inputs = [values[name] for name in node.inputs]
+            if isinstance(node, Differential):
+                arguments = self.clamp(node, [value.data for value in inputs])
+                inputs = [Value(x, value.layout) for x, value in zip(arguments, inputs, strict=True)]
+            layout: Layout = "steady" if all(v.layout == "steady" for v in inputs) else "mean"
+            steps = 1 if layout == "steady" else count
+            result = self.folded(node, inputs, 1.0, steps) if layout == "mean" else self.once(node, inputs)
+            values[node.name] = Value(result, layout)
         for name in net.outputs:
-            node, value = net[name], values[name]
+            value = values[name]
             if value.layout == "steady":
-                steps = value.data.unsqueeze(0).expand(len(divisors), *value.data.shape)
+                self.result.outputs[name] = value.data.unsqueeze(0).expand(count, *value.data.shape)
             else:
-                steps = unfold(value.data, node.batch, len(divisors))
-                steps = steps / stepwise(divisors, steps)
-            self.result.outputs[name] = steps
+                self.result.outputs[name] = unfold(value.data, net[name].batch, count)
         return self.result
 
-    def compute(self, node: Node, values: Mapping[str, Value], weights: Tensor, layout: Layout = "series") -> Value:
-        """One node's value from its inputs' values; `weights` are gates (series) or divisors (total)."""
-        engine, net = self.engine, self.engine.network
+    def once(self, node: Node, inputs: Sequence[Value]) -> Tensor:
+        """A node whose inputs are the same at every step."""
+        return self.engine.plain(node, [v.data for v in inputs], 1.0, self.samples, self.feeds)
+
+    def compute(self, node: Node, values: Mapping[str, Value], gates: Tensor) -> Value:
+        """One node's value from its inputs' values, before the tail."""
+        net = self.engine.network
         inputs = [values[name] for name in node.inputs]
         if isinstance(node, NEURONS):
-            return self.fire(node, inputs[0], weights)
+            return self.fire(node, inputs[0], gates)
         if all(value.layout == "steady" for value in inputs):
             if isinstance(node, Differential):
                 arguments = self.clamp(node, [value.data for value in inputs])
-                return Value(self.cast(engine.plain(node.function, arguments, 1.0, self.samples, {})), "steady")
-            return Value(engine.plain(node, [v.data for v in inputs], 1.0, self.samples, self.feeds), "steady")
+                inputs = [Value(x, "steady") for x in arguments]
+            result = self.once(node, inputs)
+            return Value(self.cast(result) if isinstance(node, Differential) else result, "steady")
         if isinstance(node, Differential):
-            return self.difference(node, inputs, weights, layout)
+            return self.difference(node, inputs, gates)
         varying = net.varying_positions(node)
         group = next(g for g in node.linear_in() if set(varying) <= set(g))
         operands = []
         for i, (value, name) in enumerate(zip(inputs, node.inputs, strict=True)):
-            if value.layout == "steady" and i in group:
-                value = Value(self.timed(value.data, net[name], node, weights), layout)
-            operands.append(value)
+            steady_summand = value.layout == "steady" and i in group
+            data = self.timed(value.data, net[name], node, gates) if steady_summand else value.data
+            operands.append(Value(data, "series" if steady_summand else value.layout))
         offset: Tensor | float = 1.0
-        if node.call().offset and not bool((weights == 1).all()):
-            offset = self.per_row(weights, node)
-        return Value(self.folded(node, operands, offset, len(weights)), layout)
+        if node.call().offset and not bool((gates == 1).all()):
+            offset = self.per_row(gates, node)
+        return Value(self.folded(node, operands, offset, len(gates)), "series")
 
     def cast(self, x: Tensor) -> Tensor:
         """Indices and truth values as the floats that a rate is."""
@@ -235,36 +244,29 @@ class Session:
             arguments[i] = y
         return arguments
 
-    def difference(self, node: Differential, inputs: Sequence[Value], weights: Tensor, layout: Layout) -> Value:
-        """A differential node over the steps of this piece, or on the sums at the checkpoints."""
-        net, steps = self.engine.network, len(weights)
+    def difference(self, node: Differential, inputs: Sequence[Value], gates: Tensor) -> Value:
+        """A differential node over the steps of this piece."""
+        net, steps = self.engine.network, len(gates)
         varying = net.varying_positions(node)
         previous, before = self.states.get(node.name, ((0,) * len(varying), None))
-        begin = self.begin
         sums, operands = [], list(inputs)
-        divisors = weights if layout == "total" else self.divisors(begin, begin + steps)
+        divisors = self.divisors(self.begin, self.begin + steps)
         for state, i in zip(previous, varying, strict=True):
-            source = net[node.inputs[i]]
-            x = inputs[i].data
+            source, x = net[node.inputs[i]], inputs[i].data
             if inputs[i].layout == "steady":
-                x = self.timed(x, source, net[node.inputs[i]], weights)
-            if layout == "series":
-                totals = unfold(x, source.batch, steps).cumsum(0) + state
-                sums.append(totals[-1])
-                x = fold(totals, source.batch)
-            if not node.direct:
-                x = x / self.per_row(divisors, source) if source.batch is not None else x / stepwise(divisors, x)
-            operands[i] = Value(x, layout)
+                x = self.timed(x, source, source, gates)
+            totals = unfold(x, source.batch, steps).cumsum(0) + state
+            sums.append(totals[-1])
+            means = totals if node.direct else totals / stepwise(divisors, totals)
+            operands[i] = Value(fold(means, source.batch), "series")
         data = self.clamp(node, [v.data for v in operands])
         operands = [Value(x, v.layout) for x, v in zip(data, operands, strict=True)]
         result = unfold(self.cast(self.folded(node.function, operands, 1.0, steps)), node.batch, steps)
         if not node.direct:
             result = result * stepwise(divisors, result)
-        if layout == "total":
-            return Value(fold(result, node.batch), layout)
         first = torch.zeros_like(result[:1]) if before is None else before
         self.states[node.name] = (tuple(sums), result[-1:])
-        return Value(fold(torch.diff(result, dim=0, prepend=first), node.batch), layout)
+        return Value(fold(torch.diff(result, dim=0, prepend=first), node.batch), "series")
 
     def watch(self, node: Node, value: Value, steps: int) -> None:
         """Count the events of a source and show them to the observer."""

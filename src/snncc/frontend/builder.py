@@ -139,7 +139,7 @@ class Builder:
             )
         )
 
-    def elementwise(self, op: str, *operands: Operand, **attributes: Attribute) -> Node:
+    def elementwise(self, op: str, *operands: Operand, **attributes: Any) -> Node:
         """An operator that broadcasts its operands."""
         inputs, batch = self.aligned([self.node(x) for x in operands], self.shape)
         return self.operator(op, *inputs, batch=batch, **attributes)
@@ -216,7 +216,7 @@ class Builder:
         if not fits:
             raise MixesSamples("it cuts the samples' axis")
         same = [i for i in fits if shape[i] == extent] or fits
-        return hint if hint in same else same[0]
+        return hint if hint is not None and (hint in same or (hint in fits and hint < same[0])) else same[0]
 
     def transpose(self, x: Node, permutation: Sequence[int], *, name: str | None = None) -> Node:
         """x with its axes permuted."""

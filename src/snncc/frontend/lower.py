@@ -14,10 +14,17 @@ import numpy as np
 import onnx_ir as ir
 
 from snncc.errors import Problem, UnsupportedModel
+from snncc.frontend import lower_attention as attention
 from snncc.frontend import lower_elementwise as elementwise
+from snncc.frontend import lower_functions as functions
+from snncc.frontend import lower_indexing as indexing
 from snncc.frontend import lower_linear as linear
+from snncc.frontend import lower_normalization as normalization
 from snncc.frontend import lower_recurrent as recurrent
+from snncc.frontend import lower_reduction as reduction
+from snncc.frontend import lower_resize as resize
 from snncc.frontend import lower_shape as shape
+from snncc.frontend import lower_space as space
 from snncc.frontend.builder import Builder, MixesSamples, Operand, Unsupported
 from snncc.ir.network import Network
 from snncc.ir.nodes import Input, Node
@@ -29,6 +36,13 @@ LOWERINGS: Mapping[str, Lowering] = {
     **linear.LOWERINGS,
     **shape.LOWERINGS,
     **recurrent.LOWERINGS,
+    **attention.LOWERINGS,
+    **functions.LOWERINGS,
+    **normalization.LOWERINGS,
+    **reduction.LOWERINGS,
+    **indexing.LOWERINGS,
+    **space.LOWERINGS,
+    **resize.LOWERINGS,
 }
 ONNX_DOMAINS = ("", "ai.onnx")
 

@@ -150,9 +150,7 @@ def transform(
             for p in inspect.signature(function).parameters.values()
             if p.kind is p.KEYWORD_ONLY
         ]
-        options = msgspec.defstruct(
-            function.__name__, fields, frozen=True, kw_only=True, forbid_unknown_fields=True
-        )
+        options = msgspec.defstruct(function.__name__, fields, frozen=True, kw_only=True, forbid_unknown_fields=True)
         return Transform(
             name=function.__name__,
             function=function,

@@ -84,5 +84,3 @@ def rewrite_functions(
         )
 
     return net.rewrite(change)
-
-
