@@ -54,16 +54,23 @@ def model(
     opset: int = 21,
     types: Mapping[str, int] | None = None,
 ) -> onnx.ModelProto:
-    """A model whose inputs and outputs are float32 where `types` says nothing else."""
+    """A model whose inputs are float32 where `types` says nothing else; the types of outputs are inferred."""
     types = types or {}
     graph = helper.make_graph(
         nodes,
         "test",
         [helper.make_tensor_value_info(n, types.get(n, FLOAT), s) for n, s in inputs.items()],
-        [helper.make_tensor_value_info(n, types.get(n, FLOAT), None) for n in outputs],
-        [onnx.numpy_helper.from_array(np.ascontiguousarray(a), n) for n, a in constants.items()],
+        [onnx.ValueInfoProto(name=n) for n in outputs],
+        [onnx.numpy_helper.from_array(np.asarray(a, order="C"), n) for n, a in constants.items()],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+    domains = {node.domain for node in nodes if node.domain}
+    imports = [helper.make_opsetid("", opset), *[helper.make_opsetid(domain, 1) for domain in sorted(domains)]]
+    made = helper.make_model(graph, opset_imports=imports, ir_version=10)
+    made = onnx.shape_inference.infer_shapes(made)
+    for output in made.graph.output:
+        if output.type.tensor_type.elem_type == 0:
+            output.type.tensor_type.elem_type = FLOAT
+    return made
 
 
 def prepared(source: onnx.ModelProto, **shapes: tuple[int | str, ...]) -> tuple[onnx.ModelProto, Lowered]:

@@ -106,7 +106,7 @@ def transposed_convolution(
     n = len(kernel)
     size = [(x.shape[2 + i] - 1) * stride[i] + (kernel[i] - 1) * dilation[i] + 1 for i in range(n)]
     channels = weight.shape[1] * groups
-    full = np.zeros((x.shape[0], channels, *size), dtype=x.dtype)
+    full: Array = np.zeros((x.shape[0], channels, *size), dtype=x.dtype)
     for tap in np.ndindex(*kernel):
         parts = [
             np.moveaxis(np.tensordot(xs, ws[(slice(None), slice(None), *tap)], axes=([1], [0])), -1, 1)
@@ -151,7 +151,7 @@ def affine(x: Array, scale: Array | None, shift: Array | None, *, offset: float 
 
 def weighted_sum(*inputs: Array, coefficients: Sequence[float]) -> Array:
     """sum_i coefficients[i] inputs[i]."""
-    total = inputs[0] * np.asarray(coefficients[0], inputs[0].dtype)
+    total: Array = inputs[0] * np.asarray(coefficients[0], inputs[0].dtype)
     for x, c in zip(inputs[1:], coefficients[1:], strict=True):
         total = total + x * np.asarray(c, x.dtype)
     return total

@@ -12,10 +12,12 @@ import numpy as np
 from snncc.execute import (
     numpy_attention,
     numpy_elementwise,
+    numpy_foreign,
     numpy_functions,
     numpy_indexing,
     numpy_normalization,
     numpy_ops,
+    numpy_quantized,
     numpy_recurrent,
 )
 from snncc.ir.network import Array, Network
@@ -32,6 +34,8 @@ MODULES = (
     numpy_normalization,
     numpy_indexing,
     numpy_attention,
+    numpy_quantized,
+    numpy_foreign,
 )
 
 
@@ -81,11 +85,15 @@ class Machine:
     samples: int = field(init=False)
 
     def __post_init__(self) -> None:
-        floating = lambda a: a.astype(self.dtype) if np.issubdtype(a.dtype, np.floating) else a  # noqa: E731
-        self.arrays = {name: floating(np.asarray(a)) for name, a in self.network.arrays.items()}
-        self.feeds = {name: floating(np.asarray(a)) for name, a in self.feeds.items()}
+        self.arrays = {name: self.floating(a) for name, a in self.network.arrays.items()}
+        self.feeds = {name: self.floating(a) for name, a in self.feeds.items()}
         first = self.network.inputs[0]
         self.samples = self.feeds[first.name].shape[first.batch] if first.batch is not None else 1
+
+    def floating(self, array: Array) -> Array:
+        """An array, floats in the machine's type."""
+        a = np.asarray(array)
+        return a.astype(self.dtype) if np.issubdtype(a.dtype, np.floating) else a
 
     def step(self) -> dict[str, Array]:
         """One time step: each node in topological order, without delay."""

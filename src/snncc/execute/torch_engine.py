@@ -13,10 +13,12 @@ from torch import Tensor
 from snncc.execute import (
     torch_attention,
     torch_elementwise,
+    torch_foreign,
     torch_functions,
     torch_indexing,
     torch_normalization,
     torch_ops,
+    torch_quantized,
     torch_recurrent,
 )
 from snncc.execute.torch_session import Run, Session
@@ -33,6 +35,8 @@ MODULES = (
     torch_normalization,
     torch_indexing,
     torch_attention,
+    torch_quantized,
+    torch_foreign,
 )
 
 

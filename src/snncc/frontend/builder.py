@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -15,6 +15,10 @@ from snncc.ir.nodes import Affine, Attribute, Constant, Node, Operator, Repeat, 
 N = TypeVar("N", bound=Node)
 #: An operand of an ONNX node: a value of the network, a constant, or absent.
 Operand: TypeAlias = Node | Array | None
+
+
+#: A lowering function: (builder, *operands, **attributes) -> a node, or a list aligned with the ONNX node's outputs.
+Lowering: TypeAlias = Callable[..., Any]
 
 
 class Unsupported(Exception):

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The border: from an `onnx_ir.Model` in normal form to a `Network`. Nothing behind this file knows ONNX.
 
-`LOWERINGS` names one function per ONNX operator, family by family. A node that cannot be lowered is a `Problem`; all are collected.
+`LOWERINGS` names one function per ONNX operator, family by family. A node that cannot be lowered is a `Problem`;
+all are collected.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,22 +21,23 @@ from snncc.frontend import lower_functions as functions
 from snncc.frontend import lower_indexing as indexing
 from snncc.frontend import lower_linear as linear
 from snncc.frontend import lower_normalization as normalization
+from snncc.frontend import lower_quantized as quantized
 from snncc.frontend import lower_recurrent as recurrent
 from snncc.frontend import lower_reduction as reduction
 from snncc.frontend import lower_resize as resize
 from snncc.frontend import lower_shape as shape
 from snncc.frontend import lower_space as space
-from snncc.frontend.builder import Builder, MixesSamples, Operand, Unsupported
+from snncc.frontend.builder import Builder, Lowering, MixesSamples, Operand, Unsupported
+from snncc.frontend.foreign import NotRunnable, lower_foreign
 from snncc.ir.network import Network
 from snncc.ir.nodes import Input, Node
-
-Lowering = Callable[..., "Node | list[Node | None]"]
 
 LOWERINGS: Mapping[str, Lowering] = {
     **elementwise.LOWERINGS,
     **linear.LOWERINGS,
     **shape.LOWERINGS,
     **recurrent.LOWERINGS,
+    **quantized.LOWERINGS,
     **attention.LOWERINGS,
     **functions.LOWERINGS,
     **normalization.LOWERINGS,
@@ -55,6 +57,10 @@ class Lowered:
     problems: tuple[Problem, ...]
     nodes: int
     failed: frozenset[str]
+    #: The lowered part, inputs standing for what failed; the whole network where nothing did.
+    partial: Network
+    #: Weights that the failed nodes hold: a lower bound of their multiply-accumulates.
+    failed_operations: int
     #: Why samples run one at a time, or None.
     one_at_a_time: str | None = None
 
@@ -62,7 +68,7 @@ class Lowered:
 def static_shape(value: ir.Value) -> tuple[int, ...]:
     """A value's shape, all of it known."""
     if value.shape is None or not all(isinstance(d, int) for d in value.shape):
-        raise Unsupported("its shape depends on data or is not known", cure="export with constant shapes")
+        raise Unsupported("its shape depends on data or is not known", cure="export with constant shapes, or cut the graph in front of it")
     return tuple(int(d) for d in value.shape)  # type: ignore[arg-type]
 
 
@@ -88,10 +94,13 @@ class Lowerer:
 
     def __init__(self, model: ir.Model, *, batched: bool) -> None:
         self.graph = model.graph
+        self.opsets = dict(model.opset_imports)
         self.builder = Builder(model.opset_imports.get("", 0) or model.opset_imports.get("ai.onnx", 0))
         self.values: dict[str, Node] = {}
         self.problems: list[Problem] = []
         self.failed: set[str] = set()
+        self.failed_operations = 0
+        self.batched = batched
         for value in self.graph.inputs:
             name = str(value.name)
             axis = 0 if batched else None
@@ -110,9 +119,8 @@ class Lowerer:
             f"its input {value.name} is not computed by any node", cure="check the file with onnx.checker"
         )
 
-    def lower(self, node: ir.Node) -> None:
-        """One ONNX node."""
-        g = self.builder
+    def by_table(self, node: ir.Node) -> Node | list[Node | None]:
+        """One ONNX node by its entry in LOWERINGS."""
         function = LOWERINGS.get(node.op_type) if node.domain in ONNX_DOMAINS else None
         if function is None:
             where = f"operator of domain {node.domain}" if node.domain not in ONNX_DOMAINS else "operator"
@@ -120,22 +128,36 @@ class Lowerer:
                 f"no lowering for this {where}",
                 cure="`snncc check` lists what converts; rewrite this part of the model",
             )
-        outputs = [o for o in node.outputs]
-        g.results = [
-            ("", (), "float32") if not self.is_used(o) else (str(o.name), static_shape(o), element_type(o))
-            for o in outputs
-        ]
-        g.select(0) or g.select(1)
         attributes = {name: attribute(a) for name, a in node.attributes.items()}
         operands = [self.operand(v) for v in node.inputs]
         try:
-            made = function(g, *operands, **attributes)
+            return function(self.builder, *operands, **attributes)
         except TypeError as error:
             if "unexpected keyword" not in str(error) and "positional argument" not in str(error):
                 raise
             raise Unsupported(
                 f"{str(error).split('() ')[-1]}", cure="export with an opset that this version of snncc knows"
             ) from None
+
+    def lower(self, node: ir.Node) -> None:
+        """One ONNX node."""
+        g = self.builder
+        g.results = [
+            ("", (), "float32") if not self.is_used(o) else (str(o.name), static_shape(o), element_type(o))
+            for o in node.outputs
+        ]
+        g.select(0) or g.select(1)
+        mark = len(g.nodes)
+        try:
+            made = self.by_table(node)
+        except Unsupported as problem:
+            if self.batched and isinstance(problem, MixesSamples):
+                raise
+            del g.nodes[mark:]
+            try:
+                made = lower_foreign(g, node, self.operand, self.opsets)
+            except NotRunnable:
+                raise problem from None
         for (name, _, _), result in zip(g.results, made if isinstance(made, list) else [made], strict=False):
             if name and result is not None:
                 self.values[name] = result
@@ -150,9 +172,9 @@ class Lowerer:
             mark = len(self.builder.nodes)
             try:
                 self.lower(node)
-            except MixesSamples:
-                raise
             except Unsupported as problem:
+                if self.batched and isinstance(problem, MixesSamples):
+                    raise
                 del self.builder.nodes[mark:]
                 self.record(node, problem)
 
@@ -160,6 +182,8 @@ class Lowerer:
         """Note a problem and let a placeholder stand for the node's outputs."""
         name = str(node.name or node.outputs[0].name)
         self.failed.add(name)
+        constants = [v.const_value for v in node.inputs if v is not None and v.const_value is not None]
+        self.failed_operations += sum(constant.size for constant in constants)
         self.problems.append(Problem(node=name, operator=node.op_type, reason=problem.reason, cure=problem.cure))
         for value in node.outputs:
             try:
@@ -196,9 +220,11 @@ def lower(model: ir.Model) -> Lowered:
         lowerer = Lowerer(model, batched=False)
         lowerer.run()
     count = sum(1 for _ in model.graph)
-    network = None if lowerer.problems else lowerer.network()
+    partial = lowerer.network()
     return Lowered(
-        network=network,
+        network=None if lowerer.problems else partial,
+        partial=partial,
+        failed_operations=lowerer.failed_operations,
         problems=tuple(lowerer.problems),
         nodes=count,
         failed=frozenset(lowerer.failed),

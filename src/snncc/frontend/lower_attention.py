@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from snncc.frontend.builder import Builder, MixesSamples, Operand, Unsupported, broadcast_shape
+from snncc.frontend.builder import Builder, Lowering, MixesSamples, Operand, Unsupported, broadcast_shape
 from snncc.frontend.lower_linear import matrix_product
 from snncc.frontend.lower_shape import concat, take
 from snncc.ir.network import Array
@@ -246,4 +246,4 @@ def rotary_embedding(
     return g.reshape(y, shape, name=final, batch=y.batch) if axis == 2 else y
 
 
-LOWERINGS = {"Attention": attention, "RotaryEmbedding": rotary_embedding}
+LOWERINGS: dict[str, Lowering] = {"Attention": attention, "RotaryEmbedding": rotary_embedding}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from snncc.frontend.builder import Builder, MixesSamples, Operand
+from snncc.frontend.builder import Builder, Lowering, MixesSamples, Operand
 from snncc.frontend.lower_linear import constant
 from snncc.ir.nodes import Clip, LeakyRelu, Node, Relu
 
@@ -214,7 +214,7 @@ def exp(g: Builder, x: Operand) -> Node:
     return g.elementwise("exp", x)
 
 
-LOWERINGS = {
+LOWERINGS: dict[str, Lowering] = {
     "Add": add,
     "ArgMax": arg_max,
     "ArgMin": arg_min,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from snncc.frontend.builder import Builder, Operand
+from snncc.frontend.builder import Builder, Lowering, Operand
 from snncc.frontend.lower_elementwise import is_float, leaky, relu, same
 from snncc.ir.nodes import Clip, Node
 
@@ -185,7 +185,7 @@ def bitwise(kind: str) -> Callable[..., Node]:
     return lowering
 
 
-LOWERINGS = {
+LOWERINGS: dict[str, Lowering] = {
     **{name: plain(op) for name, op in PLAIN.items()},
     "Abs": abs_,
     "BitShift": bit_shift,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from snncc.frontend.builder import Builder, MixesSamples, Operand, Unsupported
+from snncc.frontend.builder import Builder, Lowering, MixesSamples, Operand, Unsupported
 from snncc.frontend.lower_elementwise import is_float
 from snncc.frontend.lower_linear import constant, spatial_first
 from snncc.ir.network import Array
@@ -254,7 +254,7 @@ def trilu(g: Builder, x: Operand, k: Operand = None, *, upper: int = 1) -> Node:
     return masked(g, x, np.triu(ones, offset) if upper else np.tril(ones, offset))
 
 
-LOWERINGS = {
+LOWERINGS: dict[str, Lowering] = {
     "Compress": compress,
     "GatherElements": gather_elements,
     "GatherND": gather_nd,

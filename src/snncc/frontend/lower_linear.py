@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from snncc.frontend.builder import Builder, MixesSamples, Operand, Unsupported, broadcast_shape
+from snncc.frontend.builder import Builder, Lowering, MixesSamples, Operand, Unsupported, broadcast_shape
 from snncc.ir.network import Array
 from snncc.ir.nodes import AveragePool, BatchNorm, Conv, ConvTranspose, Linear, MaxPool, Node, Reduce
 
@@ -366,7 +366,7 @@ def global_max_pool(g: Builder, x: Operand) -> Node:
     return max_pool(g, x, kernel_shape=g.node(x).shape[2:])
 
 
-LOWERINGS = {
+LOWERINGS: dict[str, Lowering] = {
     "AveragePool": average_pool,
     "BatchNormalization": batch_normalization,
     "Conv": conv,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from snncc.frontend.builder import Builder, MixesSamples, Operand, broadcast_shape
+from snncc.frontend.builder import Builder, Lowering, MixesSamples, Operand, broadcast_shape
 from snncc.frontend.lower_elementwise import along_axes
 from snncc.frontend.lower_linear import constant, spatial_first
 from snncc.ir.nodes import Attribute, Node, Reduce
@@ -149,7 +149,7 @@ def hardmax(g: Builder, x: Operand, *, axis: int | None = None) -> Node:
     return along_axes(g, "hardmax", x, axis, 1)
 
 
-LOWERINGS = {
+LOWERINGS: dict[str, Lowering] = {
     "GroupNormalization": group_normalization,
     "Hardmax": hardmax,
     "InstanceNormalization": instance_normalization,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from snncc.frontend.builder import Builder, MixesSamples, Operand, Unsupported
+from snncc.frontend.builder import Builder, Lowering, MixesSamples, Operand, Unsupported
 from snncc.frontend.lower_linear import constant, dense
 from snncc.ir.network import Array
 from snncc.ir.nodes import Attribute, Node
@@ -236,4 +236,4 @@ def rnn(
     return layer.results("rnn", *inputs)
 
 
-LOWERINGS = {"GRU": gru, "LSTM": lstm, "RNN": rnn}
+LOWERINGS: dict[str, Lowering] = {"GRU": gru, "LSTM": lstm, "RNN": rnn}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from snncc.frontend.builder import Builder, MixesSamples, Operand
+from snncc.frontend.builder import Builder, Lowering, MixesSamples, Operand
 from snncc.frontend.lower_linear import constant, dense, spatial_first, window_padding
 from snncc.frontend.lower_shape import reduce_sum, reduction
 from snncc.ir.nodes import Node
@@ -157,7 +157,7 @@ def einsum(g: Builder, *operands: Operand, equation: str) -> Node:
     return g.operator("einsum", *inputs, batch=batch, equation=f"{','.join(terms)}->{result}")
 
 
-LOWERINGS = {
+LOWERINGS: dict[str, Lowering] = {
     "CumProd": cum_prod,
     "CumSum": cum_sum,
     "Det": det,

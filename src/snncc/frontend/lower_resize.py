@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snncc.frontend.builder import Builder, MixesSamples, Operand, Unsupported
+from snncc.frontend.builder import Builder, Lowering, MixesSamples, Operand, Unsupported
 from snncc.frontend.lower_linear import constant, dense
 from snncc.ir.network import Array
 from snncc.ir.nodes import Node
@@ -90,7 +90,7 @@ def weights(x: Array, a: Axis, mode: str, *, cubic: float, exclude_outside: bool
     for row, centre in enumerate(x.astype(np.float64)):
         taps = np.arange(np.floor(centre) - reach, np.floor(centre) + reach + 1)
         share = kernel(mode, (taps - centre) * stretch, cubic)
-        if exclude_outside or antialias:
+        if exclude_outside:
             share = np.where((taps < 0) | (taps > a.before - 1), 0, share)
         np.add.at(matrix[row], taps.clip(0, a.before - 1).astype(np.int64), share / share.sum())
     return matrix
@@ -221,4 +221,4 @@ def upsample(
     return resize(g, x, given, mode=mode)
 
 
-LOWERINGS = {"Resize": resize, "Upsample": upsample}
+LOWERINGS: dict[str, Lowering] = {"Resize": resize, "Upsample": upsample}

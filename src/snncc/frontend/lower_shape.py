@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from snncc.frontend.builder import Builder, MixesSamples, Operand, Unsupported
+from snncc.frontend.builder import Builder, Lowering, MixesSamples, Operand, Unsupported
 from snncc.frontend.lower_linear import constant
 from snncc.ir.nodes import Concat, Expand, Node, Pad, Reduce, Slice
 
@@ -272,7 +272,7 @@ def gather(g: Builder, x: Operand, index: Operand, *, axis: int = 0) -> Node:
     return g.operator("gather", values, at, batch=next(iter(axes), None), axis=axis)
 
 
-LOWERINGS = {
+LOWERINGS: dict[str, Lowering] = {
     "Concat": concat,
     "Expand": expand,
     "Flatten": flatten,

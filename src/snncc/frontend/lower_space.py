@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from snncc.frontend.builder import Builder, MixesSamples, Operand, Unsupported
+from snncc.frontend.builder import Builder, Lowering, MixesSamples, Operand, Unsupported
 from snncc.frontend.lower_linear import constant, dense, spatial_first
 from snncc.frontend.lower_shape import expand, ints, positive
 from snncc.ir.nodes import ConvTranspose, Node, Pad
@@ -181,7 +181,7 @@ def range_(g: Builder, start: Operand, limit: Operand, delta: Operand, *, stash_
     return g.node(np.arange(first, last, step).astype(g.dtype))
 
 
-LOWERINGS = {
+LOWERINGS: dict[str, Lowering] = {
     "AffineGrid": affine_grid,
     "CenterCropPad": center_crop_pad,
     "Col2Im": col2im,

@@ -16,6 +16,8 @@ from onnx_ir.passes import common
 from onnxscript.optimizer import fold_constants_ir
 
 from snncc.errors import UnreadableModel
+from snncc.frontend.control import expand_control
+from snncc.frontend.shapes import infer_shapes
 
 #: A folded constant may have this many entries; larger ones stay operators.
 FOLD_LIMIT = 1 << 24
@@ -59,8 +61,8 @@ def normalize(model: onnx.ModelProto) -> ir.Model:
             logging.getLogger("onnxscript").setLevel(logging.ERROR)
             logging.getLogger("onnx_ir").setLevel(logging.ERROR)
             common.TopologicalSortPass()(inner)
-            for _ in range(3):
-                common.ShapeInferencePass()(inner)
+            for _ in range(8):
+                infer_shapes(inner)
                 result = fold_constants_ir(
                     inner,
                     onnx_shape_inference=True,
@@ -68,11 +70,11 @@ def normalize(model: onnx.ModelProto) -> ir.Model:
                     output_size_limit=FOLD_LIMIT,
                     should_fold=may_fold,
                 )
-                if not result.modified:
+                if not expand_control(inner) and not result.modified:
                     break
             common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(inner)
             common.RemoveUnusedNodesPass()(inner)
-            common.ShapeInferencePass()(inner)
+            infer_shapes(inner)
             common.AddDefaultAttributesPass()(inner)
     except (RuntimeError, ValueError, TypeError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]

@@ -50,7 +50,7 @@ def multiply_accumulates(network: Network, node: Node) -> int:
     if isinstance(node, ConvTranspose):
         return math.prod(network[node.inputs[0]].shape) * math.prod(network.arrays[node.weight].shape[1:])
     if isinstance(node, Linear):
-        return math.prod(node.shape) * network.arrays[node.weight].shape[1]
+        return math.prod(node.shape) * int(network.arrays[node.weight].shape[1])
     if isinstance(node, Operator) and node.op == "matmul":
         return math.prod(node.shape) * network[node.inputs[0]].shape[-1]
     return 0

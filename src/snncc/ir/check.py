@@ -11,6 +11,7 @@ from snncc.ir.nodes import (
     NEURONS,
     BatchNorm,
     Differential,
+    Foreign,
     Input,
     MaxPool,
     Node,
@@ -19,7 +20,7 @@ from snncc.ir.nodes import (
 
 #: What a value that carries rates may be computed by, stage by stage. Static values may be computed by anything.
 LEGAL: dict[str, tuple[type[Node], ...]] = {
-    "ann": (Input, *LINEAR_NODES, *ACTIVATIONS, MaxPool, Operator, Differential),
+    "ann": (Input, *LINEAR_NODES, *ACTIVATIONS, MaxPool, Operator, Foreign, Differential),
     "snn": (Input, *(kind for kind in LINEAR_NODES if kind is not BatchNorm), Operator, Differential, *NEURONS),
 }
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from snncc.ir.base import Attribute, Call, Ints, Node
 from snncc.ir.linear_nodes import Window
 from snncc.ir.operators import OPERATORS
@@ -60,7 +62,7 @@ class Operator(Node, frozen=True, kw_only=True, tag=True):
     """Any other operator that `ir.operators` knows: `op` names the function, `attributes` its keyword arguments."""
 
     op: str
-    attributes: dict[str, Attribute] = {}
+    attributes: dict[str, Attribute] = msgspec.field(default_factory=dict)
 
     def linear_in(self) -> tuple[Ints, ...]:
         """From the table of operators."""
@@ -69,3 +71,16 @@ class Operator(Node, frozen=True, kw_only=True, tag=True):
     def call(self) -> Call:
         """See `Node.call`."""
         return Call(function=self.op, options=dict(self.attributes))
+
+
+class Foreign(Node, frozen=True, kw_only=True, tag=True):
+    """An ONNX node that onnxruntime evaluates: output number `output` of the one-node model in the array `model`."""
+
+    operator: str
+    model: str
+    output: int
+    ARRAYS = ("model",)
+
+    def call(self) -> Call:
+        """See `Node.call`."""
+        return Call(function="foreign", arrays=(self.model,), options={"output": self.output})

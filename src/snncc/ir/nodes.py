@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from snncc.ir.base import Attribute, Call, Ints, Node
-from snncc.ir.function_nodes import Clip, LeakyRelu, MaxPool, Operator, Relu
+from snncc.ir.function_nodes import Clip, Foreign, LeakyRelu, MaxPool, Operator, Relu
 from snncc.ir.linear_nodes import (
     Affine,
     AveragePool,
@@ -72,6 +72,7 @@ AnyNode = (
     | LeakyRelu
     | MaxPool
     | Operator
+    | Foreign
     | IF
     | SignedIF
     | LeakyIF
@@ -97,6 +98,7 @@ __all__ = [
     "ConvTranspose",
     "Differential",
     "Expand",
+    "Foreign",
     "Input",
     "Ints",
     "LeakyIF",

@@ -116,4 +116,7 @@ OPERATORS: dict[str, OperatorInfo] = {
     "masked_softmax": OperatorInfo(),
     "mask_bias": OperatorInfo(continuous=False),
     "length_bias": OperatorInfo(continuous=False),
+    # quantisation: piecewise constant
+    **{name: OperatorInfo(continuous=False) for name in ("quantize", "fake_quantize", "dynamic_zero")},
+    "dynamic_scale": OperatorInfo(homogeneous=True),
 }

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from snncc.ir.base import Node
-from snncc.ir.function_nodes import Clip, LeakyRelu, MaxPool, Operator, Relu
+from snncc.ir.function_nodes import Clip, Foreign, LeakyRelu, MaxPool, Operator, Relu
 from snncc.ir.operators import OPERATORS
 
 
@@ -20,7 +20,7 @@ class Neuron(Node, frozen=True, kw_only=True):
     threshold: str
     amplitude: str
     v_init: str
-    ARRAYS = ("threshold", "amplitude", "v_init")
+    ARRAYS: ClassVar[tuple[str, ...]] = ("threshold", "amplitude", "v_init")
 
 
 class IF(Neuron, frozen=True, kw_only=True, tag=True):
@@ -62,7 +62,7 @@ class Differential(Node, frozen=True, kw_only=True, tag=True):
     input, a denominator smaller than m in magnitude keeps its sign and takes m.
     """
 
-    function: Operator | MaxPool | Relu | Clip | LeakyRelu
+    function: Operator | Foreign | MaxPool | Relu | Clip | LeakyRelu
     low: tuple[float | None, ...]
     high: tuple[float | None, ...]
     nonzero: tuple[float, ...]
@@ -76,4 +76,4 @@ class Differential(Node, frozen=True, kw_only=True, tag=True):
         """Whether D f(X / D) = f(X): the function is homogeneous and nothing is clamped, so nothing is divided."""
         free = not any(self.nonzero) and all(b is None for b in (*self.low, *self.high))
         f = self.function
-        return free and (OPERATORS[f.op].homogeneous if isinstance(f, Operator) else not isinstance(f, Clip))
+        return free and (OPERATORS[f.op].homogeneous if isinstance(f, Operator) else not isinstance(f, (Clip, Foreign)))

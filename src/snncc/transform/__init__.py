@@ -7,7 +7,8 @@ from snncc.transform.base import Transform
 from snncc.transform.fold_batchnorm import fold_batchnorm
 from snncc.transform.rewrite_functions import rewrite_functions
 from snncc.transform.rewrite_max_pooling import rewrite_max_pooling
-from snncc.transform.select_neuron import select_neuron, shift_clips
+from snncc.transform.select_neuron import select_neuron
+from snncc.transform.shift_clips import shift_clips
 from snncc.transform.thresholds import balance_thresholds, initialize_membrane
 
 TRANSFORMS: tuple[Transform, ...] = (

@@ -24,18 +24,18 @@ def scale_and_shift(net: Network, node: BatchNorm) -> tuple[Array, Array]:
 def per_output(weight: Array, scale: Array, node: Weighted) -> Array:
     """Weights multiplied by one factor per output channel."""
     if not isinstance(node, ConvTranspose):
-        return weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
+        return np.asarray(weight * scale.reshape(-1, *[1] * (weight.ndim - 1)))
     spread = np.repeat(scale.reshape(node.groups, -1), weight.shape[0] // node.groups, axis=0)
-    return weight * spread.reshape(weight.shape[0], weight.shape[1], *[1] * (weight.ndim - 2))
+    return np.asarray(weight * spread.reshape(*weight.shape[:2], *[1] * (weight.ndim - 2)))
 
 
 def per_input(weight: Array, values: Array, node: Weighted) -> Array:
     """Weights multiplied by one factor per input channel."""
     if isinstance(node, ConvTranspose):
-        return weight * values.reshape(-1, *[1] * (weight.ndim - 1))
+        return np.asarray(weight * values.reshape(-1, *[1] * (weight.ndim - 1)))
     groups = node.groups if isinstance(node, Conv) else 1
     spread = np.repeat(values.reshape(groups, -1), weight.shape[0] // groups, axis=0)
-    return weight * spread.reshape(*weight.shape[:2], *[1] * (weight.ndim - 2))
+    return np.asarray(weight * spread.reshape(*weight.shape[:2], *[1] * (weight.ndim - 2)))
 
 
 @dataclass(slots=True)

@@ -8,9 +8,14 @@ from typing import Annotated
 import msgspec
 
 from snncc.ir.network import Network
-from snncc.ir.nodes import Differential, Node, Operator
-from snncc.ir.operators import OPERATORS, Bounds
+from snncc.ir.nodes import Differential, Foreign, Node, Operator
+from snncc.ir.operators import OPERATORS, Bounds, OperatorInfo
 from snncc.transform.base import Context, Fidelity, transform
+
+
+def properties(node: Operator | Foreign) -> OperatorInfo:
+    """What is known of a function; nothing of a foreign one."""
+    return OPERATORS[node.op] if isinstance(node, Operator) else OperatorInfo(continuous=False)
 
 
 def cut(bounds: Bounds, domain: Bounds) -> Bounds:
@@ -44,7 +49,7 @@ def rewrite_functions(
     found = [
         node
         for node in net.nodes
-        if isinstance(node, Operator) and node.name in net.varying and not net.is_linear(node)
+        if isinstance(node, (Operator, Foreign)) and node.name in net.varying and not net.is_linear(node)
     ]
     wanted = {}
     for node in found:
@@ -53,8 +58,8 @@ def rewrite_functions(
             wanted[node.name, i, True] = ctx.request(node.inputs[i], "layer", absolute=True)
     summaries = ctx.statistics(wanted.values()) if wanted else {}
 
-    def bounds(node: Operator, i: int) -> Bounds:
-        info = OPERATORS[node.op]
+    def bounds(node: Operator | Foreign, i: int) -> Bounds:
+        info = properties(node)
         if i not in net.varying_positions(node) or info.homogeneous:
             return None, None
         summary = summaries[wanted[node.name, i, False]]
@@ -62,15 +67,19 @@ def rewrite_functions(
         margin = widen * (high - low)
         return cut((low - margin, high + margin), info.domain[i] if i < len(info.domain) else (None, None))
 
-    def least(node: Operator, i: int) -> float:
-        if i not in OPERATORS[node.op].nonzero or i not in net.varying_positions(node):
+    def least(node: Operator | Foreign, i: int) -> float:
+        if i not in properties(node).nonzero or i not in net.varying_positions(node):
             return 0.0
         return float(summaries[wanted[node.name, i, True]].min.min())
 
     def change(node: Node) -> Node:
-        if node not in found or not isinstance(node, Operator):
+        if node not in found or not isinstance(node, (Operator, Foreign)):
             return node
-        ctx.note("analog", node.name, f"{node.op} is computed on running means")
+        ctx.note(
+            "analog",
+            node.name,
+            f"{node.op if isinstance(node, Operator) else node.operator} is computed on running means",
+        )
         limits = [bounds(node, i) for i in range(len(node.inputs))]
         return Differential(
             name=node.name,

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
 
 from snncc.errors import RecipeError
 from snncc.ir.network import Array, Network
-from snncc.ir.nodes import ACTIVATIONS, IF, Affine, Clip, LeakyIF, LeakyRelu, Node, Relu, SignedIF
+from snncc.ir.nodes import ACTIVATIONS, IF, LeakyIF, LeakyRelu, Node, SignedIF
 from snncc.transform.base import Context, Fidelity, transform
 
 Kind = Literal["if", "signed_if"]
@@ -78,11 +78,11 @@ def select_neuron(
     """
     arrays: dict[str, Array] = {"unit": np.ones((), np.float32), "zero": np.zeros((), np.float32)}
 
-    def neuron(node: Node, name: str, inputs: tuple[str, ...]) -> Node:
+    def neuron(node: Node) -> Node:
         chosen = next((o for o in overrides if fnmatchcase(node.name, o.match)), Override(match=""))
         k, r, n = chosen.kind or kind, chosen.reset or reset, chosen.negative or negative
         refuse_impossible(node, k, r, levels, n)
-        common = {"name": name, "inputs": inputs, "shape": node.shape, "batch": node.batch}
+        common: dict[str, Any] = {"name": node.name, "inputs": node.inputs, "shape": node.shape, "batch": node.batch}
         common |= {"threshold": "unit", "amplitude": "unit", "v_init": "zero"}
         if isinstance(node, LeakyRelu):
             return LeakyIF(**common, slope=node.slope, negative=n, levels=levels)
@@ -90,53 +90,9 @@ def select_neuron(
             return IF(**common, reset=r)
         return SignedIF(**common, negative=n, levels=levels)
 
-    def change(node: Node) -> Node | list[Node]:
+    def change(node: Node) -> Node:
         if not isinstance(node, ACTIVATIONS) or node.name not in net.varying:
             return node
-        return neuron(node, node.name, node.inputs)
+        return neuron(node)
 
     return net.rewrite(change, arrays, stage="snn")
-
-
-@transform(fidelity=Fidelity.EXACT, gives={"clips"})
-def shift_clips(net: Network, ctx: Context) -> Network:
-    """Write every Clip with an offset as shifts around Clip(0, high - low) or Relu, which a neuron can follow.
-
-        clip(x, low, high) = low + clip(x - low, 0, high - low);   min(x, high) = high - relu(high - x)
-
-    Shapes     those of the clip
-    Guarantee  exact
-    Refuses    nothing
-    Source     doi:10.3389/fnins.2017.00682
-    """
-    arrays: dict[str, Array] = {}
-
-    def affine(node: Node, name: str, source: str, sign: float, shift: float) -> Affine:
-        arrays[f"{name}/scale"], arrays[f"{name}/shift"] = np.float32(sign), np.float32(shift)
-        return Affine(
-            name=name,
-            inputs=(source,),
-            shape=node.shape,
-            batch=node.batch,
-            scale=f"{name}/scale" if sign != 1 else None,
-            shift=f"{name}/shift",
-        )
-
-    def change(node: Node) -> Node | list[Node]:
-        if not isinstance(node, Clip) or node.name not in net.varying or node.low == 0:
-            return node
-        if node.low is None and node.high is None:
-            return affine(node, node.name, node.inputs[0], 1, 0)
-        sign, base = (1.0, node.low) if node.low is not None else (-1.0, node.high or 0.0)
-        before, spikes = f"{node.name}.shifted", f"{node.name}.clipped"
-        middle: Node = Relu(name=spikes, inputs=(before,), shape=node.shape, batch=node.batch)
-        if node.low is not None and node.high is not None:
-            fields = {"name": spikes, "inputs": (before,), "shape": node.shape, "batch": node.batch}
-            middle = Clip(**fields, low=0.0, high=node.high - node.low)
-        return [
-            affine(node, before, node.inputs[0], sign, -sign * base),
-            middle,
-            affine(node, node.name, spikes, sign, base),
-        ]
-
-    return net.rewrite(change, arrays)

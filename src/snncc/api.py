@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole pipeline on one screen: check, convert, load, simulate. The command line only renders what these return."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx
+
+from snncc import manifest as manifests
+from snncc import pipeline, recipe
+from snncc.backends.torch_module import emit
+from snncc.bundle import HASHED, Bundle, model_bytes, network_bytes, newest_bundle, open_bundle, samples_bytes
+from snncc.data import Dataset, Preprocessing, read, synthetic
+from snncc.errors import UsageError
+from snncc.execute.ann import Truth
+from snncc.execute.plan import plan
+from snncc.frontend.inspect import Inspection, inspect
+from snncc.frontend.load import load as load_model
+from snncc.frontend.lower import lowered_network
+from snncc.frontend.normalize import normalize
+from snncc.frontend.samples import Dims, samples_first
+from snncc.ir.analysis import multiply_accumulates
+from snncc.ir.network import Network
+from snncc.ir.nodes import NEURONS
+from snncc.ir.text import to_text
+from snncc.manifest import Manifest, Samples
+from snncc.output import write_folder
+from snncc.pipeline import Progress, Record, quiet
+from snncc.recipe import Recipe
+from snncc.report.summary import report
+from snncc.simulation import EngineName, Executor, Simulation, simulate_network
+
+if TYPE_CHECKING:
+    import torch
+
+    from snncc.module import SpikingModule
+
+DEFAULT_METHOD = "dnisnm"
+DEFAULT_TIMESTEPS = 8
+SYNTHETIC_SAMPLES = 64
+KEPT_SAMPLES = 500
+
+
+def check(model: Path | str | onnx.ModelProto, *, shapes: Mapping[str, Dims] | None = None) -> Inspection:
+    """Everything that stands in the way of a conversion, at once. Raises UnreadableModel."""
+    source = model if isinstance(model, onnx.ModelProto) else Path(model)
+    return inspect(source, shapes, name=model_name(source))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Converted:
+    """A finished conversion: the network, its manifest and files, and where it was written (None: nowhere)."""
+
+    network: Network
+    manifest: Manifest
+    files: Mapping[str, bytes]
+    seconds: Mapping[str, float]
+    path: Path | None
+
+    def module(self) -> SpikingModule:
+        """The network as a torch module."""
+        from snncc.module import SpikingModule
+
+        return SpikingModule(self.network, self.manifest.timesteps)
+
+
+def convert(
+    model: Path | str | onnx.ModelProto,
+    *,
+    method: str | None = None,
+    recipe_file: Path | str | None = None,
+    timesteps: int = DEFAULT_TIMESTEPS,
+    calib: Path | str | Dataset | None = None,
+    out: Path | str | None = None,
+    granularity: str | None = None,
+    options: Sequence[tuple[str, str, Any]] = (),
+    shapes: Mapping[str, Dims] | None = None,
+    preprocessing: Preprocessing | None = None,
+    seed: int = 0,
+    batch_size: int = 64,
+    force: bool = False,
+    write: bool = True,
+    observe: Callable[[int, str, Network, Record], None] | None = None,
+    progress: Progress = quiet,
+) -> Converted:
+    """Convert an ONNX model into a spiking network and write the bundle NAME.snn/.
+
+    calib: data (.npz, .npy, image folder or a `Dataset`); by default the .npz beside the model that has its name, else
+    synthetic inputs, which the manifest and the report say. options: (pass, option, value). write=False returns the
+    files without writing them.
+
+    Raises ModelError, RecipeError, DataError, FidelityError or BundleError; nothing is then written.
+    """
+    if timesteps < 1:
+        raise UsageError(f"the design T must be at least 1, not {timesteps}", cure="give --timesteps 1 or more")
+    if method and recipe_file:
+        raise UsageError("a method and a recipe file are given", cure="give one of them")
+    chosen = recipe.load_recipe(Path(recipe_file)) if recipe_file else recipe.load_method(method or DEFAULT_METHOD)
+    chosen = recipe.with_options(chosen, options)
+    if granularity:
+        chosen = recipe.with_granularity(chosen, granularity)
+    steps = recipe.steps(chosen)
+
+    source = model if isinstance(model, onnx.ModelProto) else Path(model)
+    proto = load_model(source)
+    prepared = samples_first(proto, shapes)
+    network = lowered_network(normalize(prepared))
+    truth = Truth(prepared)
+    beside = source.with_suffix(".npz") if isinstance(source, Path) else None
+    calibration, samples = sources(calib, beside, truth, preprocessing or Preprocessing(), seed)
+
+    began = time.perf_counter()
+    outcome = pipeline.run(
+        network,
+        steps,
+        truth=truth,
+        calibration=calibration,
+        timesteps=timesteps,
+        seed=seed,
+        batch_size=batch_size,
+        observe=observe,
+        progress=progress,
+    )
+    name = model_name(source)
+    files, manifest = bundle_files(
+        outcome, proto, chosen, calibration, samples, name=name, timesteps=timesteps, seed=seed, shapes=shapes or {}
+    )
+    seconds = {**outcome.seconds, "total": time.perf_counter() - began}
+    path = None
+    if write:
+        path = Path(out) if out else Path(f"{name}.snn")
+        write_folder(path, {**files, "timings.json": manifests.encode({"seconds": seconds})}, force=force)
+    return Converted(network=outcome.network, manifest=manifest, files=files, seconds=seconds, path=path)
+
+
+def model_name(source: Path | onnx.ModelProto) -> str:
+    """The name that a bundle takes from its model."""
+    name = source.stem if isinstance(source, Path) else source.graph.name or "model"
+    return "".join(c if c.isalnum() or c in "._-" else "_" for c in name).lstrip(".")[:100] or "model"
+
+
+def sources(
+    calib: Path | str | Dataset | None, beside: Path | None, truth: Truth, preprocessing: Preprocessing, seed: int
+) -> tuple[Dataset, Dataset]:
+    """The calibration data, and the samples that the bundle keeps: the labelled test split if there is one."""
+    if isinstance(calib, Dataset):
+        return calib, calib.head(KEPT_SAMPLES)
+    path = Path(calib) if calib else beside if beside is not None and beside.is_file() else None
+    if path is None:
+        made = synthetic(truth.inputs, SYNTHETIC_SAMPLES, seed)
+        return made, made
+    calibration = read(path, truth.inputs, preprocessing=preprocessing, split="calibration")
+    test = read(path, truth.inputs, preprocessing=preprocessing, split="test")
+    return calibration, (test if test.labels is not None else calibration).head(KEPT_SAMPLES)
+
+
+def described(data: Dataset) -> Samples:
+    """A data set as the manifest names it."""
+    return Samples(
+        source=data.source,
+        count=len(data),
+        synthetic=data.source == "synthetic inputs",
+        labelled=data.labels is not None,
+    )
+
+
+def bundle_files(
+    outcome: pipeline.Outcome,
+    proto: onnx.ModelProto,
+    chosen: Recipe,
+    calibration: Dataset,
+    samples: Dataset,
+    *,
+    name: str,
+    timesteps: int,
+    seed: int,
+    shapes: Mapping[str, Dims],
+) -> tuple[dict[str, bytes], Manifest]:
+    """The bytes of every hashed file of a bundle, and its manifest."""
+    network = outcome.network
+    document, weights = network_bytes(network)
+    source = model_bytes(proto)
+    files = {
+        "network.json": document,
+        "network.txt": to_text(network).encode(),
+        "model.py": emit(network, title=f"{name} by {chosen.name}, design T {timesteps}", timesteps=timesteps).encode(),
+        "weights.safetensors": weights,
+        "ann.onnx": source,
+        "samples.npz": samples_bytes(samples),
+    }
+    manifest = Manifest(
+        name=name,
+        method=chosen.name,
+        model_sha256=manifests.sha256(source),
+        shapes={key: tuple(dims) for key, dims in shapes.items()},
+        timesteps=timesteps,
+        seed=seed,
+        recipe=chosen,
+        versions=manifests.versions(),
+        preprocessing=calibration.preprocessing,
+        calibration=described(calibration),
+        samples=described(samples),
+        records=tuple(outcome.records),
+        files={},
+    )
+    files["report.json"] = manifests.encode(report(network, manifest))
+    hashes = {key: manifests.sha256(files[key]) for key in HASHED}
+    manifest = manifests.with_files(manifest, hashes)
+    return {**files, "manifest.json": manifests.encode(manifest)}, manifest
+
+
+def convert_torch(module: torch.nn.Module, example_input: Any, **options: Any) -> Converted:
+    """Convert a torch module: it is exported to ONNX in evaluation mode with a free batch axis, then `convert`."""
+    from snncc.frontend.from_torch import export
+
+    return convert(export(module, example_input), **options)
+
+
+def load(bundle: Path | str) -> SpikingModule:
+    """The network of a bundle as a torch module, built from the network and never by running `model.py`."""
+    from snncc.module import SpikingModule
+
+    opened = open_bundle(Path(bundle))
+    return SpikingModule(opened.network, opened.manifest.timesteps)
+
+
+def simulate(
+    bundle: Path | str | Bundle | None = None,
+    *,
+    timesteps: int | None = None,
+    data: Path | str | Dataset | None = None,
+    engine: EngineName = "torch",
+    device: str = "cpu",
+    progress: Progress = quiet,
+) -> Simulation:
+    """Simulate a bundle (the newest *.snn here by default) on data (by default its own samples) beside its ANN."""
+    from snncc.execute.executors import ReferenceExecutor, TorchExecutor
+    from snncc.execute.synapses import fan_out
+
+    opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle) if bundle else newest_bundle(Path()))
+    manifest, network, truth = opened.manifest, opened.network, opened.truth()
+    steps = manifest.timesteps if timesteps is None else timesteps
+    used = data if isinstance(data, Dataset) else opened.data(Path(data), truth) if data else opened.samples(truth)
+    batch, piece = plan(network, max(1, steps), len(used))
+    executor: Executor = ReferenceExecutor(network)
+    if engine == "torch":
+        executor = TorchExecutor(network, device=device, steps=piece)
+    neurons = sum(math.prod(node.shape) for node in network.nodes if isinstance(node, NEURONS))
+    measured = simulate_network(
+        network,
+        truth,
+        used,
+        executor,
+        timesteps=steps,
+        batch=batch,
+        fan_out=fan_out(network),
+        neurons=neurons,
+        progress=progress,
+    )
+    return Simulation(
+        name=manifest.name,
+        method=manifest.method,
+        timesteps=steps,
+        design_timesteps=manifest.timesteps,
+        samples=len(used),
+        source=used.source if data else manifest.samples.source,
+        synthetic=manifest.samples.synthetic and not data,
+        device="cpu" if engine == "reference" else device,
+        engine=engine,
+        neurons=neurons,
+        multiply_accumulates=sum(multiply_accumulates(network, node) for node in network.nodes),
+        **measured,
+    )

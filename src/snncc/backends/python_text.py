@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Python as text: calls laid out as `ruff format` lays them out, literals, and identifiers made from foreign names."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from snncc.frontend.names import safe_name
+
+WIDTH = 120
+LONGEST_NAME = 40
+#: Longer sequences of integers are written as a rule where there is one.
+LONG = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`head(*args)tail`; a tuple has no head."""
+
+    head: str
+    args: tuple[Term, ...]
+    tail: str = ""
+
+    def __str__(self) -> str:
+        comma = "," if not self.head and len(self.args) == 1 else ""
+        return f"{self.head}({', '.join(map(str, self.args))}{comma}){self.tail}"
+
+
+@dataclass(frozen=True, slots=True)
+class Keyword:
+    """`prefix` (`name=` or `lambda x: `) before a term."""
+
+    prefix: str
+    term: Term
+
+    def __str__(self) -> str:
+        return f"{self.prefix}{self.term}"
+
+
+Term: TypeAlias = str | Call | Keyword
+
+
+def statement(left: str, term: Term, comment: str = "", *, indent: int = 8, end: str = "") -> list[str]:
+    """`left term  # comment` on one line, or with the arguments on a line, or with one argument per line."""
+    pad, trail = " " * indent, end + (f"  # {comment}" if comment else "")
+    flat = f"{pad}{left}{term}{trail}"
+    while isinstance(term, Keyword):
+        left, term = left + term.prefix, term.term
+    if isinstance(term, str) or len(flat) <= WIDTH or not term.args:
+        return [flat]
+    first, last = f"{pad}{left}{term.head}(", f"{pad}){term.tail}{trail}"
+    inner = f"{pad}    {', '.join(map(str, term.args))}"
+    if len(inner) <= WIDTH and not end:
+        return [first, inner, last]
+    rows = [line for arg in term.args for line in statement("", arg, indent=indent + 4, end=",")]
+    return [first, *rows, last]
+
+
+def escaped(text: str) -> str:
+    """A double-quoted string literal of printable ASCII."""
+    return '"' + text.encode("unicode_escape").decode("ascii").replace('"', "\\x22") + '"'
+
+
+def remark(text: str, longest: int = 80) -> str:
+    """A foreign name as part of a comment, in printable ASCII."""
+    shown = safe_name(text).encode("unicode_escape").decode("ascii").replace("\\\\", "\\").strip()
+    return shown if len(shown) <= longest else f"{shown[: longest // 4]}...{shown[3 - longest + longest // 4 :]}"
+
+
+def rule(values: Sequence[Any]) -> str | None:
+    """A long sequence of integers as a range, or as the multiples j * p // q."""
+    if len(values) <= LONG or not all(type(v) is int for v in values):
+        return None
+    step = values[1] - values[0]
+    if step and all(b - a == step for a, b in zip(values, values[1:], strict=False)):
+        return str(Call("range", (str(values[0]), str(values[-1] + (1 if step > 0 else -1)), str(step))))
+    count, top = len(values), values[-1] + 1
+    if list(values) == [j * top // count for j in range(count)]:
+        return f"[j * {top} // {count} for j in range({count})]"
+    return None
+
+
+def literal(value: Any) -> Term:
+    """A value as an expression."""
+    if isinstance(value, str):
+        return escaped(value)
+    if isinstance(value, (tuple, list)):
+        return rule(value) or Call("", tuple(literal(v) for v in value))
+    if isinstance(value, float):
+        plain = repr(value).replace("e+", "e")
+        return plain if plain.lstrip("-")[0].isdigit() else f'float("{plain}")'
+    if value is None or isinstance(value, (bool, int)):
+        return repr(value)
+    raise TypeError(f"no literal for {type(value).__name__}")
+
+
+def call(function: str, *args: Term, **options: Term) -> Call:
+    """A call with keyword arguments."""
+    return Call(function, (*args, *[Keyword(f"{name}=", term) for name, term in options.items()]))
+
+
+class Names:
+    """Unique identifiers; keywords, builtins and `taken` are never used."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self.taken = {*taken, *keyword.kwlist, *keyword.softkwlist, *dir(builtins)}
+
+    def unique(self, wanted: str) -> str:
+        """`wanted`, with a number behind it if it is taken."""
+        name, i = wanted, 2
+        while name in self.taken:
+            name, i = f"{wanted}_{i}", i + 1
+        self.taken.add(name)
+        return name
+
+    def made(self, text: str, kind: str) -> str:
+        """An identifier for a foreign name; `kind` leads where the name begins with a digit or has no letters.
+
+        "/layer1/layer1.0/conv1/Conv_output_0" becomes layer1_0_conv1_conv.
+        """
+        parts = [p for p in re.split(r"[/:]+", text) if p]
+        parts = [p for p, after in zip(parts, [*parts[1:], ""], strict=True) if not after.startswith(p)]
+        name = re.sub(r"\W+", "_", "_".join(parts), flags=re.ASCII).strip("_").lower()
+        name = re.sub(r"_+", "_", re.sub(r"_output_\d+$", "", name))[-LONGEST_NAME:].strip("_")
+        return self.unique(name if name[:1].isalpha() else f"{kind}_{name}".strip("_"))

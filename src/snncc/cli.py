@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: parse, call `snncc.api`, render. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from snncc import __version__
+from snncc.errors import SnnccError, UsageError
+
+MODEL = click.argument("model", type=click.Path(path_type=Path))
+QUIET = click.option("--quiet", "-q", is_flag=True, help="Print results only, no progress.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
+SHAPE = click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="IN=DIMS",
+    help="Fix an input's shape, e.g. ids=N,128; N marks the samples' axis. Repeatable.",
+)
+
+
+def parse_shapes(given: tuple[str, ...]) -> dict[str, tuple[int | str, ...]]:
+    """`IN=1,3,N` as data; raises UsageError."""
+    result: dict[str, tuple[int | str, ...]] = {}
+    for text in given:
+        name, equals, dims = text.rpartition("=")
+        parts = [part.strip() for part in dims.replace("x", ",").split(",")]
+        if not equals or not name or not all(part == "N" or (part.isdigit() and int(part) > 0) for part in parts):
+            raise UsageError(f"--shape {text!r} is not of the form INPUT=DIMS", cure="for example --shape ids=N,128")
+        if parts.count("N") > 1:
+            raise UsageError(f"--shape {text!r} marks more than one axis as N", cure="the samples lie on one axis")
+        result[name] = tuple("N" if part == "N" else int(part) for part in parts)
+    return result
+
+
+def parse_setting(text: str) -> tuple[str, str, Any]:
+    """`PASS.OPTION=VALUE`, the value as TOML writes it (or a bare word); raises UsageError."""
+    key, equals, value = text.partition("=")
+    name, dot, option = key.strip().partition(".")
+    if not (equals and dot and name and option):
+        raise UsageError(
+            f"--set {text!r} is not of the form PASS.OPTION=VALUE",
+            cure="for example --set balance_thresholds.percentile=99.9",
+        )
+    try:
+        return name, option, tomllib.loads(f"value = {value}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return name, option, value.strip()
+
+
+def parse_numbers(text: str | None, option: str) -> tuple[float, ...]:
+    """Comma-separated numbers; raises UsageError."""
+    try:
+        return tuple(float(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise UsageError(
+            f"{option} {text!r} is not a list of numbers", cure=f"for example {option} 0.5,0.5,0.5"
+        ) from None
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="snncc")
+def cli() -> None:
+    """Compile trained ANNs (ONNX) into spiking networks."""
+
+
+@cli.command("check")
+@MODEL
+@SHAPE
+@JSON
+def check_command(model: Path, shapes: tuple[str, ...], as_json: bool) -> None:
+    """List everything in MODEL that stands in the way of a conversion, at once.
+
+    Exit code 0 if the model converts, 3 if it does not.
+    """
+    from snncc import api, console, manifest
+
+    result = api.check(model, shapes=parse_shapes(shapes))
+    if as_json:
+        console.plain(manifest.encode(result).decode().rstrip())
+    else:
+        console.show_inspection(result)
+    if not result.convertible:
+        sys.exit(3)
+
+
+@cli.command("convert")
+@MODEL
+@click.option("--method", help="A method from `snncc methods` (default: dnisnm).")
+@click.option("--recipe", "recipe_file", type=click.Path(path_type=Path), help="A recipe file of your own (TOML).")
+@click.option("--timesteps", type=click.IntRange(1, 1 << 20), default=8, show_default=True, help="The design T.")
+@click.option("--calib", type=click.Path(path_type=Path), help=".npz, .npy or image folder to calibrate on.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="The bundle to write (default: ./NAME.snn).")
+@click.option("--emit", type=click.Choice(["torch"]), default="torch", show_default=True, help="What to emit.")
+@click.option("--granularity", type=click.Choice(["layer", "channel", "neuron"]), help="What shares one threshold.")
+@click.option("--set", "settings", multiple=True, metavar="PASS.OPTION=VALUE", help="Set a pass option. Repeatable.")
+@SHAPE
+@click.option("--scale", type=float, default=1.0, help="Preprocessing: x * scale, then (x - mean) / std.")
+@click.option("--mean", help="Preprocessing: one number, or one per channel, comma-separated.")
+@click.option("--std", help="Preprocessing: one number, or one per channel, comma-separated.")
+@click.option(
+    "--layout",
+    type=click.Choice(["as-is", "nhwc-to-nchw", "nchw-to-nhwc"]),
+    default="as-is",
+    help="Preprocessing: how the axes of the data are moved to those of the model.",
+)
+@click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), default=0, show_default=True)
+@click.option("--batch-size", type=click.IntRange(1, 1 << 16), default=64, show_default=True)
+@click.option("--keep-passes", type=click.Path(path_type=Path), help="Write the network after each pass here.")
+@click.option("--force", is_flag=True, help="Replace an existing bundle.")
+@QUIET
+@JSON
+def convert_command(
+    model: Path,
+    method: str | None,
+    recipe_file: Path | None,
+    timesteps: int,
+    calib: Path | None,
+    out: Path | None,
+    emit: str,
+    granularity: str | None,
+    settings: tuple[str, ...],
+    shapes: tuple[str, ...],
+    scale: float,
+    mean: str | None,
+    std: str | None,
+    layout: str,
+    seed: int,
+    batch_size: int,
+    keep_passes: Path | None,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Convert MODEL (ONNX) into a spiking network and write the bundle NAME.snn."""
+    import msgspec
+
+    from snncc import api, console, manifest, output
+    from snncc.data import Preprocessing
+    from snncc.ir.text import to_text
+
+    given = {
+        "scale": scale,
+        "mean": parse_numbers(mean, "--mean"),
+        "std": parse_numbers(std, "--std"),
+        "layout": layout,
+    }
+    try:
+        preprocessing = msgspec.convert(given, Preprocessing)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"preprocessing: {error}", cure="see `snncc convert --help`") from None
+    if method is None and recipe_file is None:
+        console.notice(f"no --method given: using {api.DEFAULT_METHOD}")
+    stages: dict[str, bytes] = {}
+
+    def observe(index: int, name: str, network: Any, record: Any) -> None:
+        stages[f"{index:02d}-{name}.txt"] = to_text(network).encode()
+        stages[f"{index:02d}-{name}.json"] = manifest.encode(record)
+
+    try:
+        with console.progress(quiet or as_json) as tell:
+            result = api.convert(
+                model,
+                method=method,
+                recipe_file=recipe_file,
+                timesteps=timesteps,
+                calib=calib,
+                out=out,
+                granularity=granularity,
+                options=[parse_setting(text) for text in settings],
+                shapes=parse_shapes(shapes),
+                preprocessing=preprocessing,
+                seed=seed,
+                batch_size=batch_size,
+                force=force,
+                observe=observe if keep_passes else None,
+                progress=tell,
+            )
+    finally:
+        if keep_passes and stages:
+            output.write_folder(keep_passes, stages, force=True)
+    if result.manifest.calibration.synthetic:
+        console.warn(
+            "calibrated on synthetic inputs, because no --calib was given and no .npz of the model's name lies beside "
+            "it: the thresholds do not know your data"
+        )
+    if as_json:
+        console.plain(result.files["report.json"].decode().rstrip())
+    else:
+        console.show_converted(result)
+
+
+@cli.command("simulate")
+@click.argument("bundle", type=click.Path(path_type=Path), required=False)
+@click.option("--timesteps", type=click.IntRange(1, 1 << 20), help="T (default: the design T).")
+@click.option("--data", type=click.Path(path_type=Path), help="Other data than the bundle's samples.")
+@click.option("--engine", type=click.Choice(["torch", "reference"]), default="torch", show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@QUIET
+@JSON
+def simulate_command(
+    bundle: Path | None,
+    timesteps: int | None,
+    data: Path | None,
+    engine: Any,
+    device: str,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Simulate BUNDLE (default: the newest *.snn here) on data, beside its ANN."""
+    from snncc import api, console, manifest, output
+    from snncc.bundle import newest_bundle, open_bundle
+
+    if bundle is None:
+        bundle = newest_bundle(Path())
+        console.notice(f"no bundle given: using {bundle.name}")
+    opened = open_bundle(bundle)
+    design = opened.manifest.timesteps
+    if timesteps is not None and timesteps != design:
+        console.notice(f"T={timesteps} asked for; the bundle was converted for T={design}")
+    with console.progress(quiet or as_json) as tell:
+        result = api.simulate(opened, timesteps=timesteps, data=data, engine=engine, device=device, progress=tell)
+    text = manifest.encode(result)
+    output.write_run(bundle, manifest.sha256(text)[:16], text)
+    if as_json:
+        console.plain(text.decode().rstrip())
+    else:
+        console.show_simulation(result, opened.network.outputs)
+
+
+@cli.command("methods")
+@JSON
+def methods_command(as_json: bool) -> None:
+    """List the methods (recipes) that ship."""
+    from snncc import console, manifest, recipe
+
+    found = [recipe.load_recipe(path) for path in recipe.methods().values()]
+    if as_json:
+        console.plain(manifest.encode(found).decode().rstrip())
+    else:
+        rows = [[r.name, r.summary, r.source] for r in found]
+        console.table("Methods", ("name", "summary", "source"), rows, left=3)
+
+
+@cli.command("passes")
+@JSON
+def passes_command(as_json: bool) -> None:
+    """List the passes that recipes are made of."""
+    from snncc import console, manifest
+    from snncc.transform import TRANSFORMS
+
+    rows = [[t.name, str(t.fidelity), t.doc.splitlines()[0]] for t in TRANSFORMS]
+    if as_json:
+        keys = ("name", "fidelity", "summary")
+        console.plain(manifest.encode([dict(zip(keys, row, strict=True)) for row in rows]).decode().rstrip())
+    else:
+        console.table("Passes", ("name", "promises", "summary"), rows, left=3)
+
+
+@cli.command("explain")
+@click.argument("name")
+def explain_command(name: str) -> None:
+    """Explain a pass or a method."""
+    from snncc import console, recipe
+    from snncc.errors import RecipeError
+
+    known = recipe.methods()
+    if name in recipe.BY_NAME:
+        found = recipe.BY_NAME[name]
+        console.plain(f"{name} ({found.fidelity})\n\n{found.doc}")
+    elif name in known:
+        chosen = recipe.load_recipe(known[name])
+        console.plain(f"{chosen.name}: {chosen.summary}\nSource: {chosen.source}\n\n{known[name].read_text()}".rstrip())
+    else:
+        everything = sorted([*recipe.BY_NAME, *known])
+        raise RecipeError(f"there is no pass or method {name!r}", cure=recipe.nearest(name, everything, "there are"))
+
+
+def main() -> None:
+    """The entry point: errors become one message and an exit code; anything else is a bug and says so."""
+    run(lambda: cli(standalone_mode=False))
+
+
+def run(command: Callable[[], Any]) -> None:
+    """Run a command and map what it raises to an exit code."""
+    try:
+        result = command()
+        sys.exit(result if isinstance(result, int) else 0)
+    except SnnccError as error:
+        from snncc import console
+
+        console.failure(error)
+        sys.exit(error.exit_code)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)
+    except Exception:  # noqa: BLE001  (the last resort: whatever it is, it is our bug)
+        click.echo(traceback.format_exc(), err=True)
+        click.echo(
+            "This is a bug in snncc. Please report it with the lines above and, if you can, the model.", err=True
+        )
+        sys.exit(70)

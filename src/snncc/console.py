@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the terminal shows: tables, notices, progress and errors. The only file that imports rich."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from snncc.frontend.names import safe_name
+
+if TYPE_CHECKING:
+    from snncc.api import Converted
+    from snncc.errors import SnnccError
+    from snncc.frontend.inspect import Inspection
+    from snncc.simulation import Simulation
+
+OUT = Console(highlight=False, soft_wrap=False)
+ERR = Console(stderr=True, highlight=False)
+
+
+def plain(text: str) -> None:
+    """Text as it is, unwrapped: JSON and generated text."""
+    OUT.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """A line of information."""
+    OUT.print(escape(text))
+
+
+def notice(text: str) -> None:
+    """Something a user must not miss, on the error stream."""
+    ERR.print(f"[bold yellow]note:[/] {escape(text)}")
+
+
+def warn(text: str) -> None:
+    """Something that makes results doubtful."""
+    ERR.print(f"[bold red]warning:[/] {escape(text)}")
+
+
+def failure(error: SnnccError) -> None:
+    """An error with its cure."""
+    ERR.print(f"[bold red]error:[/] {escape(error.message)}")
+    if error.cure:
+        ERR.print(f"  [bold]->[/] {escape(error.cure)}")
+
+
+@contextlib.contextmanager
+def progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress display with the time left; shows nothing when quiet or not on a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=ERR, transient=True, disable=quiet or not ERR.is_terminal) as bar:
+        tasks: dict[str, Any] = {}
+
+        def tell(text: str, done: int, total: int) -> None:
+            if text not in tasks:
+                for task in tasks.values():
+                    bar.update(task, visible=False)
+                tasks[text] = bar.add_task(escape(text), total=total)
+            bar.update(tasks[text], completed=done)
+
+        yield tell
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
+    """A table fitted to the terminal; the first `left` columns are aligned left."""
+    shown = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for i, column in enumerate(columns):
+        shown.add_column(column, justify="left" if i < left else "right", overflow="fold")
+    for row in rows:
+        shown.add_row(*[escape(cell) for cell in row])
+    OUT.print(shown)
+
+
+def percent(value: float | None) -> str:
+    """A fraction as a percentage."""
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def by_output(value: Any, outputs: Sequence[str]) -> Mapping[str, Any]:
+    """A measured quantity by output name, whether there is one output or several."""
+    return value if isinstance(value, Mapping) and set(value) == set(outputs) else {outputs[0]: value}
+
+
+def show_inspection(result: Inspection) -> None:
+    """What `check` found."""
+    verdict = "[green]converts[/]" if result.convertible else "[red]does not convert[/]"
+    OUT.print(f"{escape(safe_name(result.model))}: {verdict}")
+    rows = [[safe_name(p.node), safe_name(p.operator), p.reason, p.cure] for p in result.problems]
+    if rows:
+        table("Problems", ("node", "operator", "reason", "cure"), rows, left=4)
+    say(f"nodes that convert: {percent(result.nodes_converting)} of {result.nodes}")
+    say(
+        f"multiply-accumulates that convert: {percent(result.operations_converting)} "
+        f"of {result.multiply_accumulates:,} per sample"
+    )
+    if result.operations:
+        kinds = {
+            "spikes": "fed by spikes",
+            "graded": "fed by currents of other weighted nodes",
+            "analog": "fed by functions on running means",
+            "input": "fed by the input (constant current, computed once)",
+            "static": "static (computed once)",
+        }
+        rows = [[kinds[k], percent(v)] for k, v in result.operations.items() if v]
+        table("Multiply-accumulates", ("what", "share"), rows)
+        rows = [[k, str(v)] for k, v in result.classes.items() if v]
+        table("Nodes", ("class", "count"), rows)
+    if result.analog:
+        say(f"analog (functions on running means): {some(result.analog)}")
+    if result.foreign:
+        say(f"foreign (evaluated by onnxruntime): {some(result.foreign)}")
+    if result.one_at_a_time:
+        notice(f"samples run one at a time: {result.one_at_a_time}")
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names of a list and how many it leaves out."""
+    rest = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return ", ".join(map(safe_name, names[:12])) + rest
+
+
+def show_converted(result: Converted) -> None:
+    """What `convert` did."""
+    manifest = result.manifest
+    rows = [
+        [r.name, r.fidelity, r.stage, "-" if r.error is None else f"{r.error:.2e}", str(len(r.changed))]
+        for r in manifest.records
+    ]
+    table(
+        f"{safe_name(manifest.name)} by {manifest.method}, design T {manifest.timesteps}",
+        ("pass", "promises", "stage", "error", "nodes changed"),
+        rows,
+        left=3,
+    )
+    approximations = [n for r in manifest.records for n in r.notes if n.kind == "approximation"]
+    for note in approximations[:12]:
+        notice(f"{safe_name(note.node)}: {note.text}")
+    if len(approximations) > 12:
+        notice(f"{len(approximations) - 12} more approximations stand in report.json")
+    analog = [n.node for r in manifest.records for n in r.notes if n.kind == "analog"]
+    if analog:
+        say(f"analog (functions on running means): {some(analog)}")
+    say(f"calibrated on {manifest.calibration.count} samples of {safe_name(manifest.calibration.source)}")
+    if result.path is not None:
+        say(f"wrote {result.path}")
+
+
+def show_simulation(result: Simulation, outputs: Sequence[str]) -> None:
+    """What `simulate` measured."""
+    if result.synthetic:
+        warn("these samples are synthetic inputs, not real data: give --data")
+    for name in outputs:
+        accuracy = by_output(result.accuracy, outputs)[name]
+        ann = by_output(result.ann_accuracy, outputs)[name]
+        agreement, error = by_output(result.agreement, outputs)[name], by_output(result.error, outputs)[name]
+        rows = [
+            [t, *([percent(accuracy[t])] if accuracy else []), percent(agreement[t]), f"{error[t]:.3e}"] for t in error
+        ]
+        if accuracy:
+            rows.append(["ANN", percent(ann), percent(1.0), "0"])
+        columns = ("T", *(["accuracy"] if accuracy else []), "agreement with ANN", "relative error")
+        title = f"{safe_name(result.name)} by {result.method}, {result.samples} samples, {result.device}"
+        table(title + (f", output {safe_name(name)}" if len(outputs) > 1 else ""), columns, rows)
+    rate = "-" if result.firing_rate is None else f"{result.firing_rate:.4f}"
+    say(f"spikes per neuron and step at T={result.timesteps}: {rate} ({result.neurons:,} neurons)")
+    say(f"synaptic operations per sample at T={result.timesteps}: {result.synaptic_operations:,.0f}")
+    first = "not reached" if result.within_one_point is None else f"T={result.within_one_point}"
+    say(f"within 1 point of the ANN from: {first}")

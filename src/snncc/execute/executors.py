@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The executors that `simulate` offers, behind one protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from snncc.execute import reference
+from snncc.execute.torch_engine import Engine
+from snncc.ir.network import Network
+from snncc.ir.nodes import NEURONS, Differential
+from snncc.simulation import Counted
+
+Array = npt.NDArray[Any]
+
+
+class TorchExecutor:
+    """`execute.torch_engine`, float32 (or another type) on a device, `steps` steps at once."""
+
+    def __init__(self, network: Network, *, device: str, steps: int, dtype: torch.dtype = torch.float32) -> None:
+        self.engine, self.steps = Engine(network, device=device, dtype=dtype), steps
+
+    def run(self, feeds: Mapping[str, Array], timesteps: int, checkpoints: Sequence[int]) -> Counted:
+        """Simulate one batch."""
+        result = self.engine.run(feeds, timesteps, checkpoints=checkpoints, steps_at_once=self.steps)
+        return Counted(
+            outputs={name: y.cpu().numpy() for name, y in result.outputs.items()},
+            events={name: a.events.cpu().numpy() for name, a in result.activity.items()},
+            positive=sum(a.positive for a in result.activity.values()),
+            negative=sum(a.negative for a in result.activity.values()),
+            clamped=result.clamps,
+        )
+
+
+class ReferenceExecutor:
+    """`execute.reference`, float64 NumPy, step by step: slow, the definition."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+
+    def run(self, feeds: Mapping[str, Array], timesteps: int, checkpoints: Sequence[int]) -> Counted:
+        """Simulate one batch."""
+        net = self.network
+        machine = reference.Machine(network=net, feeds=feeds)
+        sums: dict[str, Any] = dict.fromkeys(net.outputs, 0)
+        outputs: dict[str, list[Array]] = {name: [] for name in net.outputs}
+        sources = [n for n in net.nodes if isinstance(n, (*NEURONS, Differential)) and n.name in net.varying]
+        counted = Counted(outputs={}, events={}, positive=0.0, negative=0.0, clamped=machine.clamps)
+        for t in range(1, timesteps + 1):
+            values = machine.step()
+            for node in sources:
+                y = values[node.name]
+                events = y != 0
+                if node.batch is not None:
+                    k = node.shape[node.batch]
+                    split = (*y.shape[: node.batch], -1, k, *y.shape[node.batch + 1 :])
+                    events = events.reshape(split).sum(node.batch)
+                counted.events[node.name] = counted.events.get(node.name, 0) + events.astype(np.int64)
+                if isinstance(node, NEURONS):
+                    amplitude = machine.arrays[node.amplitude]
+                    alive = np.broadcast_to(amplitude != 0, y.shape)
+                    spikes = np.divide(y, amplitude, out=np.zeros_like(y), where=alive)
+                    counted.positive += float(spikes.clip(min=0).sum())
+                    counted.negative -= float(spikes.clip(max=0).sum())
+            for name in net.outputs:
+                sums[name] = values[name] if name not in net.varying else sums[name] + values[name]
+                if t in checkpoints:
+                    static = name not in net.varying
+                    outputs[name].append(sums[name] if static else sums[name] / net.schedule.divisor(t))
+        counted.outputs = {name: np.stack(steps) for name, steps in outputs.items()}
+        return counted

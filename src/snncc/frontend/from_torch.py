@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a torch module to ONNX, with torch's own exporter."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from typing import Any
+
+import onnx
+import torch
+
+from snncc.errors import UnreadableModel
+
+
+def export(module: torch.nn.Module, example_input: Any) -> onnx.ModelProto:
+    """The ONNX form of a module in evaluation mode, axis 0 of every input free.
+
+    Raises UnreadableModel with the exporter's reason when it fails. The module's training mode is restored.
+    """
+    inputs = tuple(example_input) if isinstance(example_input, (tuple, list)) else (example_input,)
+    names = ["input"] if len(inputs) == 1 else [f"input{i}" for i in range(len(inputs))]
+    training = module.training
+    buffer = io.BytesIO()
+    module.eval()
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+            torch.onnx.export(
+                module,
+                inputs,
+                buffer,  # type: ignore[arg-type]  # the exporter takes a stream as well
+                input_names=names,
+                dynamic_axes={name: {0: "N"} for name in names},
+                opset_version=17,
+                dynamo=False,
+            )
+    except (RuntimeError, TypeError, ValueError, torch.onnx.OnnxExporterError) as error:
+        raise UnreadableModel(
+            f"torch cannot export this module to ONNX: {str(error).splitlines()[0]}",
+            cure="export it with torch.onnx.export yourself and convert the file",
+        ) from error
+    finally:
+        module.train(training)
+    return onnx.load_from_string(buffer.getvalue())

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shape inference: the library's, and the operators that it leaves out."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from snncc.frontend.foreign import measured_shapes
+
+#: Operators whose first output is shaped like their first input.
+LIKE_INPUT = frozenset(
+    ("GroupNormalization", "LpNormalization", "MeanVarianceNormalization", "SimplifiedLayerNormalization", "Swish")
+)
+
+
+def known(node: ir.Node, position: int) -> np.ndarray | None:
+    """The entries of a constant input, in one row."""
+    value = node.inputs[position] if position < len(node.inputs) else None
+    return None if value is None or value.const_value is None else value.const_value.numpy().reshape(-1)
+
+
+def compressed(node: ir.Node, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape that Compress with a constant condition gives."""
+    condition = known(node, 1)
+    if condition is None:
+        return None
+    axis = node.attributes.get_int("axis", None)
+    extents = list(shape) if axis is not None else [math.prod(shape)]
+    extents[axis or 0] = int(np.count_nonzero(condition[: extents[axis or 0]]))
+    return tuple(extents)
+
+
+def missing_shape(node: ir.Node) -> tuple[int, ...] | None:
+    """The shape of a node's first output where the library leaves it open and it is known."""
+    value = node.inputs[0] if node.inputs else None
+    if value is None or value.shape is None or not all(isinstance(d, int) for d in value.shape):
+        return None
+    shape = tuple(d for d in value.shape if isinstance(d, int))
+    if node.op_type in LIKE_INPUT:
+        return shape
+    if node.op_type == "MaxUnpool":
+        wanted = known(node, 2)
+        return None if wanted is None else tuple(int(d) for d in wanted)
+    if node.op_type == "TopK":  # the library fails where the indices are not asked for
+        count, axis = known(node, 1), node.attributes.get_int("axis", -1) % len(shape)
+        return None if count is None else tuple(int(count[0]) if i == axis else d for i, d in enumerate(shape))
+    return compressed(node, shape) if node.op_type == "Compress" else None
+
+
+def infer_shapes(model: ir.Model) -> None:
+    """Give every value the shape that follows from the inputs' shapes and the constants."""
+    common.ShapeInferencePass()(model)
+    while True:
+        found = False
+        for node in model.graph:
+            out = node.outputs[0] if node.outputs else None
+            open_shape = out is not None and (out.shape is None or not all(isinstance(d, int) for d in out.shape))
+            if out is None or not open_shape:
+                continue
+            for value, (dims, kind) in zip(node.outputs, measured_shapes(node, model.opset_imports) or (), strict=False):
+                value.shape, value.dtype, found = ir.Shape(dims), kind, True
+            if node.domain not in ("", "ai.onnx"):
+                continue
+            shape = missing_shape(node)
+            if shape is not None and node.inputs[0] is not None and node.inputs[0].dtype is not None:
+                out.shape, out.dtype, found = ir.Shape(shape), node.inputs[0].dtype, True
+        if not found:
+            return
+        common.ShapeInferencePass()(model)

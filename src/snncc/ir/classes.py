@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is spiking and what is not: the class of every node, and what its inputs carry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from snncc.ir.analysis import multiply_accumulates
+from snncc.ir.network import Network
+from snncc.ir.nodes import ACTIVATIONS, NEURONS, Differential, Input, MaxPool, Node
+
+#: Classes of nodes: neurons and event pooling; linear; functions on running means; evaluated by onnxruntime; static.
+CLASSES = ("spiking", "linear", "differential", "foreign", "static")
+#: What reaches a weighted node: spikes, currents of other weighted nodes, functions' changes, the input itself.
+CARRIED = ("spikes", "graded", "analog", "input", "static")
+
+
+def node_class(net: Network, node: Node) -> str:
+    """The class of a node, in either stage (an activation counts as the neuron that it becomes)."""
+    if node.name not in net.varying:
+        return "static"
+    if isinstance(node, (*NEURONS, *ACTIVATIONS, MaxPool)):
+        return "spiking"
+    inner = node.function if isinstance(node, Differential) else node
+    if isinstance(inner, MaxPool):
+        return "spiking"
+    if type(inner).__name__ == "Foreign":
+        return "foreign"
+    if isinstance(node, Input) or net.is_linear(node):
+        return "linear"
+    return "differential"
+
+
+def carried(net: Network) -> Mapping[str, frozenset[str]]:
+    """What each value carries: routes (pools, sums, reshapes) pass on what they get, weighted nodes make currents."""
+    found: dict[str, frozenset[str]] = {}
+    for node in net.nodes:
+        kind = node_class(net, node)
+        if kind == "static":
+            found[node.name] = frozenset({"static"})
+        elif isinstance(node, Input):
+            found[node.name] = frozenset({"input"})
+        elif kind == "spiking":
+            found[node.name] = frozenset({"spikes"})
+        elif kind in ("differential", "foreign"):
+            found[node.name] = frozenset({"analog"})
+        elif multiply_accumulates(net, node):
+            found[node.name] = frozenset({"graded"})
+        else:
+            sources = [found[name] for name in node.inputs if name in net.varying]
+            found[node.name] = frozenset().union(*sources)
+    return found
+
+
+def operations(net: Network) -> dict[str, int]:
+    """Multiply-accumulates of one ANN evaluation by what feeds them; mixed sources count as the least spiking one."""
+    edges, total = carried(net), dict.fromkeys(CARRIED, 0)
+    order = ("analog", "graded", "input", "spikes", "static")
+    for node in net.nodes:
+        inner = node.function if isinstance(node, Differential) else node
+        if not (count := multiply_accumulates(net, inner)):
+            continue
+        kinds = frozenset().union(*[edges[name] for name in node.inputs])
+        total[next(kind for kind in order if kind in kinds)] += count
+    return total
+
+
+def shares(counts: Mapping[str, int]) -> dict[str, float]:
+    """Counts as fractions of their sum."""
+    total = sum(counts.values())
+    return {name: count / total if total else 0.0 for name, count in counts.items()}
+
+
+def nodes_by_class(net: Network) -> dict[str, int]:
+    """How many nodes are of each class."""
+    counts = dict.fromkeys(CLASSES, 0)
+    for node in net.nodes:
+        counts[node_class(net, node)] += 1
+    return counts

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`simulate`: a spiking network on data beside its ANN, and what is measured of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from snncc.data import Dataset
+from snncc.errors import DataError, UsageError
+from snncc.execute.ann import Truth
+from snncc.ir.network import Network
+
+Array = npt.NDArray[Any]
+SCHEMA = "snncc/simulate/1"
+EngineName = Literal["torch", "reference"]
+#: "Within 1 point": the SNN's accuracy (or agreement, without labels) against the ANN's.
+POINT = 0.01
+
+
+class Simulation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a simulation measured. Fractions 0 ... 1; T keys are decimal strings; None where there are no labels; with
+    several outputs, `ann_accuracy`, `accuracy`, `agreement` and `error` are objects by output name.
+
+    error: mean squared error over the mean square of the ANN's output. firing_rate: spikes per neuron and step at the
+    last T. synaptic_operations: mean per sample at the last T, by real fan-out. within_one_point: the first T of those
+    measured from which on the accuracy (agreement) is within 0.01 of the ANN's.
+    """
+
+    schema: str = SCHEMA
+    name: str
+    method: str
+    timesteps: int
+    design_timesteps: int
+    samples: int
+    source: str
+    synthetic: bool
+    device: str
+    engine: str
+    ann_accuracy: Any
+    accuracy: Any
+    agreement: dict[str, Any]
+    error: dict[str, Any]
+    firing_rate: float | None
+    positive_spikes: float
+    negative_spikes: float
+    neurons: int
+    synaptic_operations: float
+    multiply_accumulates: int
+    clamped: dict[str, int]
+    within_one_point: int | None
+
+
+class Executor(Protocol):
+    """What runs a network: `run` gives the outputs at the checkpoints, (checkpoints, N, ...) by name, and counts."""
+
+    def run(self, feeds: Mapping[str, Array], timesteps: int, checkpoints: Sequence[int]) -> Counted:
+        """Simulate one batch."""
+
+
+class Counted(msgspec.Struct, kw_only=True):
+    """Outputs over D(t), events per neuron of each source, spikes, and entries clamped, summed over a batch."""
+
+    outputs: dict[str, Any]
+    events: dict[str, Any]
+    positive: float
+    negative: float
+    clamped: dict[str, int]
+
+
+def checkpoints(timesteps: int) -> tuple[int, ...]:
+    """1, 2, 4, ... and T itself."""
+    return (*[1 << i for i in range(timesteps.bit_length()) if 1 << i < timesteps], timesteps)
+
+
+def choices(output: Array) -> Array:
+    """What each sample chose: the arg max of its output, or the output itself where that is an index."""
+    flat = output.reshape(len(output), -1)
+    return flat[:, 0].round().astype(np.int64) if flat.shape[1] == 1 else flat.argmax(1)
+
+
+class Tally:
+    """Sums over the batches for one output."""
+
+    def __init__(self, points: Sequence[int]) -> None:
+        self.points = points
+        self.right = np.zeros(len(points), np.int64)
+        self.agree = np.zeros(len(points), np.int64)
+        self.squared = np.zeros(len(points))
+        self.power, self.ann_right, self.classifies = 0.0, 0, True
+
+    def add(self, found: Array, expected: Array, labels: Array | None) -> None:
+        """One batch: found (checkpoints, N, ...), expected (N, ...), labels (N,) or None."""
+        truth = choices(expected)
+        entries = math.prod(expected.shape[1:])
+        index = np.issubdtype(expected.dtype, np.integer)
+        if labels is not None and not index and entries <= int(labels.max(initial=0)):
+            self.classifies = False
+        if labels is not None:
+            self.ann_right += int((truth == labels).sum())
+        self.power += float(np.square(expected.astype(np.float64)).sum())
+        for i, output in enumerate(found):
+            chosen = choices(output)
+            self.agree[i] += int((chosen == truth).sum())
+            self.right[i] += 0 if labels is None else int((chosen == labels).sum())
+            self.squared[i] += float(np.square(output.astype(np.float64) - expected).sum())
+
+    def by_step(self, values: Array, total: float) -> dict[str, float]:
+        """A quantity per T as fractions of a total."""
+        return {str(t): float(v / total) for t, v in zip(self.points, values, strict=True)}
+
+
+def batches(data: Dataset, size: int) -> Iterator[tuple[dict[str, Array], Array | None]]:
+    """Feeds and labels, batch by batch."""
+    start = 0
+    for feeds in data.batches(size):
+        count = len(next(iter(feeds.values())))
+        yield feeds, None if data.labels is None else data.labels[start : start + count]
+        start += count
+
+
+def output_first(array: Array, axis: int | None) -> Array:
+    """(N, ...) from a value whose samples lie on `axis`."""
+    return array if axis is None else np.moveaxis(array, axis, 0)
+
+
+def simulate_network(
+    network: Network,
+    truth: Truth,
+    data: Dataset,
+    executor: Executor,
+    *,
+    timesteps: int,
+    batch: int,
+    fan_out: Mapping[str, Array],
+    neurons: int,
+    progress: Callable[[str, int, int], None],
+) -> dict[str, Any]:
+    """The measured part of a `Simulation`. Raises DataError for labels that do not fit, UsageError for T < 1."""
+    if timesteps < 1:
+        raise UsageError(f"--timesteps must be at least 1, not {timesteps}", cure="give a positive number")
+    if not len(data):
+        raise DataError(f"{data.source} holds no samples", cure="give at least one sample")
+    points = checkpoints(timesteps)
+    tallies = {name: Tally(points) for name in network.outputs}
+    operations, positive, negative, done = 0.0, 0.0, 0.0, 0
+    clamped: dict[str, int] = {}
+    for feeds, labels in batches(data, batch):
+        axes = {name: network[name].batch for name in network.outputs}
+        known = {name: axis for name, axis in axes.items() if axis is not None}
+        expected = truth.run(feeds, list(network.outputs), batch_axes=known)
+        found = executor.run(feeds, timesteps, points)
+        for name, tally in tallies.items():
+            axis = axes[name]
+            steps = [output_first(o, axis) for o in found.outputs[name]]
+            tally.add(np.stack(steps), output_first(expected[name], axis), labels)
+        operations += sum(float((events * fan_out[name]).sum()) for name, events in found.events.items())
+        positive, negative = positive + found.positive, negative + found.negative
+        for name, count in found.clamped.items():
+            clamped[name] = clamped.get(name, 0) + count
+        done += len(next(iter(feeds.values())))
+        progress("simulating", done, len(data))
+    labelled = data.labels is not None
+    several = len(tallies) > 1
+
+    def whole(values: dict[str, Any]) -> Any:
+        return values if several else next(iter(values.values()))
+
+    accuracy = {n: t.by_step(t.right, done) if labelled and t.classifies else None for n, t in tallies.items()}
+    ann = {n: t.ann_right / done if labelled and t.classifies else None for n, t in tallies.items()}
+    agreement = {n: t.by_step(t.agree, done) for n, t in tallies.items()}
+    first = next(iter(tallies))
+    target = 1.0 if ann[first] is None else ann[first]
+    curve = agreement[first] if accuracy[first] is None else accuracy[first]
+    return {
+        "ann_accuracy": whole(ann),
+        "accuracy": whole(accuracy),
+        "agreement": whole(agreement),
+        "error": whole({n: t.by_step(t.squared, max(t.power, 1e-30)) for n, t in tallies.items()}),
+        "firing_rate": (positive + negative) / (neurons * timesteps * done) if neurons else None,
+        "positive_spikes": positive / done,
+        "negative_spikes": negative / done,
+        "synaptic_operations": operations / done,
+        "clamped": clamped,
+        "within_one_point": settled(curve or {}, float(target or 0.0)),
+    }
+
+
+def settled(curve: Mapping[str, float], target: float) -> int | None:
+    """The first T from which on the curve stays within one point of the target."""
+    result = None
+    for t, value in reversed(list(curve.items())):
+        if value < target - POINT - 1e-12:
+            break
+        result = int(t)
+    return result

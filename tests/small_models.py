@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small ONNX models from text, and what the pipeline needs to run on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import parser
+
+from snncc.calibrate.values import AnnValues
+from snncc.data import Dataset, Preprocessing
+from snncc.execute.ann import Truth
+from snncc.frontend.lower import lowered_network
+from snncc.frontend.normalize import normalize
+from snncc.frontend.samples import samples_first
+from snncc.ir.network import Network
+from snncc.recipe import BY_NAME
+from snncc.transform.base import Context
+
+
+def parsed(graph: str, *, opset: int = 17, **weights: Any) -> onnx.ModelProto:
+    """A model from the text of its graph; arrays become initializers of that name (floats: float32)."""
+    model = parser.parse_model(f'<ir_version: 8, opset_import: ["" : {opset}]>\n{graph}')
+    for name, value in weights.items():
+        array = np.asarray(value)
+        if array.dtype == np.float64:
+            array = array.astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
+    return model
+
+
+def dataset(**inputs: np.ndarray) -> Dataset:
+    """Arrays as calibration data, without preprocessing."""
+    floats = frozenset(name for name, array in inputs.items() if array.dtype.kind == "f")
+    return Dataset(inputs=inputs, source="test", preprocessing=Preprocessing(), continuous=floats)
+
+
+def normal(seed: int, *shape: int) -> np.ndarray:
+    """Standard normal float32 numbers."""
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+@dataclass(slots=True)
+class Case:
+    """A lowered model, the truth about it and a context for passes."""
+
+    model: onnx.ModelProto
+    truth: Truth
+    network: Network
+    context: Context
+
+    @property
+    def notes(self) -> list[tuple[str, str]]:
+        """Kind and node of each note that the passes wrote."""
+        return [(note.kind, note.node) for note in self.context.notes]
+
+    def apply(self, name: str, network: Network | None = None, **options: Any) -> Network:
+        """Run one pass; in the ANN stage later statistics see the new network, as in the pipeline."""
+        step = BY_NAME[name]
+        before = network if network is not None else self.network
+        after = step.apply(before, self.context, step.decode("test", options))
+        if after.stage == "ann":
+            self.context.values.network = after
+        self.network = after
+        return after
+
+    def spiking(self, **options: Any) -> Network:
+        """The passes up to `select_neuron`, which gets the options."""
+        for name in ("fold_batchnorm", "shift_clips", "rewrite_max_pooling", "rewrite_functions"):
+            self.apply(name)
+        return self.apply("select_neuron", **options)
+
+
+def lowered(model: onnx.ModelProto, data: Dataset, *, timesteps: int = 8, **shapes: tuple[int | str, ...]) -> Case:
+    """A model with its samples first, lowered, and a context with `data` for calibration."""
+    source = samples_first(model, shapes)
+    truth, network = Truth(source, threads=1), lowered_network(normalize(source))
+    context = Context(values=AnnValues(truth, network), calibration=data, timesteps=timesteps, seed=0)
+    return Case(source, truth, network, context)
