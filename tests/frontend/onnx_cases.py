@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A table of one-node models: operands that are fed (three samples on axis 0), operands that are constants, attributes."""
+"""A table of one-node models: operands that are fed (three samples on axis 0) or constants, and attributes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from three_ways import truth
 
 from snncc.ir.network import Network
 from snncc.ir.nodes import Clip, Differential, Input, LeakyIF, LeakyRelu, Node, Operator, Relu
-from snncc.ir.operators import OPERATORS
+from snncc.ir.operators import OPERATORS, OperatorInfo
 
 SAMPLES = 3
 RNG = np.random.default_rng(11)
@@ -83,7 +83,11 @@ class Case:
             "case",
             [helper.make_tensor_value_info(n, of(a.dtype), ["N", *a.shape[1:]]) for n, a in self.feeds.items()],
             [onnx.ValueInfoProto(name=name) for name in self.outputs if name and not name.startswith("_")],
-            [onnx.numpy_helper.from_array(x, f"in{i}") for i, x in enumerate(self.operands) if isinstance(x, np.ndarray)],
+            [
+                onnx.numpy_helper.from_array(x, f"in{i}")
+                for i, x in enumerate(self.operands)
+                if isinstance(x, np.ndarray)
+            ],
         )
         found = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=10)
         inferred = onnx.shape_inference.infer_shapes(found)
@@ -124,10 +128,32 @@ def by_sample(row: Case, model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]
     return {name: np.concatenate([r[name] for r in runs], row.batch) for name in runs[0]}
 
 
-def event_driven(network: Network, least: float) -> Network:
+def limits(
+    network: Network, node: Node, values: Mapping[str, np.ndarray]
+) -> list[tuple[float | None, float | None, float]]:
+    """For each input the range that a differential node keeps it in, and the magnitude that a denominator keeps."""
+    info = OPERATORS[node.op] if isinstance(node, Operator) else OperatorInfo(homogeneous=True)
+    found: list[tuple[float | None, float | None, float]] = []
+    for i, name in enumerate(node.inputs):
+        if i not in network.varying_positions(node) or info.homogeneous:
+            found.append((None, None, 0.0))
+            continue
+        least, most = info.domain[i] if i < len(info.domain) else (None, None)
+        x = values[name].astype(np.float64)
+        low, high, margin = float(x.min()), float(x.max()), float(np.ptp(x)) / 10
+        magnitude = float(np.abs(x).min()) if i in info.nonzero else 0.0
+        bounds = (
+            max(low - margin, -np.inf if least is None else least),
+            min(high + margin, np.inf if most is None else most),
+        )
+        found.append((*bounds, magnitude))
+    return found
+
+
+def event_driven(network: Network, values: Mapping[str, np.ndarray]) -> Network:
     """The network with its float inputs sent as signed spikes and its functions in their differential form.
 
-    `least` is what a denominator keeps at least in magnitude.
+    `values` are those of the ANN, from which the ranges of the functions' arguments come.
     """
     nodes: list[Node] = []
     sent: dict[str, str] = {}
@@ -139,20 +165,9 @@ def event_driven(network: Network, least: float) -> Network:
             spikes = LeakyIF(name=sent[node.name], inputs=(node.name,), shape=node.shape, batch=node.batch, **arrays)
             nodes += [node, spikes]
         elif isinstance(node, Operator | Relu | Clip | LeakyRelu) and not network.is_linear(old):
-            info = OPERATORS[node.op] if isinstance(node, Operator) else None
-            varying, count = network.varying_positions(old), len(node.inputs)
-            domain = [d for d, _ in zip([*(info.domain if info else ()), *[(None, None)] * count], range(count))]
-            new = Differential(
-                name=node.name,
-                inputs=node.inputs,
-                shape=node.shape,
-                batch=node.batch,
-                function=node,
-                low=tuple(low if i in varying else None for i, (low, _) in enumerate(domain)),
-                high=tuple(high if i in varying else None for i, (_, high) in enumerate(domain)),
-                nonzero=tuple(least if info and i in info.nonzero and i in varying else 0.0 for i in range(count)),
-            )
-            nodes.append(new)
+            low, high, least = zip(*limits(network, old, values), strict=True)
+            kept = {"inputs": node.inputs, "shape": node.shape, "batch": node.batch}
+            nodes.append(Differential(name=node.name, function=node, low=low, high=high, nonzero=least, **kept))
         else:
             nodes.append(node)
     size = np.float32(4)

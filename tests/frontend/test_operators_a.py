@@ -4,18 +4,33 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from onnx_cases import Case, by_sample, case, event_driven, fed, fed_ints, normal
+from onnx_cases import Case, Fed, by_sample, case, event_driven, fed, fed_ints, normal
 from three_ways import prepared, same_three_ways
 
-from snncc.execute import reference
+from snncc.execute import numpy_elementwise, reference, torch_elementwise
 from snncc.execute.torch_engine import Engine
-from snncc.ir.nodes import Clip, LeakyRelu, Linear, Operator, Relu
+from snncc.ir.nodes import (
+    Affine,
+    Clip,
+    Constant,
+    Expand,
+    Input,
+    LeakyRelu,
+    Linear,
+    Operator,
+    Pad,
+    Reduce,
+    Relu,
+    Reshape,
+    Transpose,
+)
 from snncc.ir.operators import OPERATORS
 
 I64 = np.int64
@@ -158,15 +173,15 @@ def reductions() -> Iterator[Case]:
     for exclusive, reverse in itertools.product((0, 1), repeat=2):
         yield case("CumSum", fed(4, 5), scalar(1, I64), exclusive=exclusive, reverse=reverse)
         yield case("CumSum", fed_ints(9, 4, dtype=np.int32), scalar(-1, I64), exclusive=exclusive, reverse=reverse)
-        yield case(
-            "CumProd", fed(4, 5), scalar(1, I64), exclusive=exclusive, reverse=reverse, opset=26, by_onnx=True
-        )
+        yield case("CumProd", fed(4, 5), scalar(1, I64), exclusive=exclusive, reverse=reverse, opset=26, by_onnx=True)
     yield case("CumSum", fed(2, 1100), scalar(2, I64), rtol=1e-4)
     yield case("CumSum", fed(4), scalar(0, I64), one_at_a_time=True)
     yield case("Det", fed(4, 4))
     yield case("Det", fed(2, 3, 3))
     yield from (case("Einsum", fed(4, 5), equation=e) for e in ("nij->nji", "nij->n", "bij->bi", "...ij->...j"))
-    yield from (case("Einsum", fed(4, 5), normal(5, 6), equation=e) for e in ("nij,jk->nik", "...j,jk", "nij, jk -> nk"))
+    yield from (
+        case("Einsum", fed(4, 5), normal(5, 6), equation=e) for e in ("nij,jk->nik", "...j,jk", "nij, jk -> nk")
+    )
     yield case("Einsum", fed(4, 5), fed(5, 3), equation="bij,bjk->bik")
     yield case("Einsum", fed(4, 5), fed(4, 5), equation="bij,bkj->kbi", batch=1)
     yield case("Einsum", fed(2, 4, 5), fed(2, 5, 3), equation="...ij,...jk->...ik")
@@ -220,7 +235,9 @@ def indexing() -> Iterator[Case]:
     place = np.array([[[[5, 7], [13, 15]]]], I64)
     yield case("MaxUnpool", fed(1, 2, 2), place, kernel_shape=[2, 2], strides=[2, 2])
     yield case("MaxUnpool", fed(1, 2, 2), place, at(1, 1, 5, 5), kernel_shape=[2, 2], strides=[2, 2])
-    for align, padding, mode in itertools.product((0, 1), ("zeros", "border", "reflection"), ("linear", "nearest", "cubic")):
+    for align, padding, mode in itertools.product(
+        (0, 1), ("zeros", "border", "reflection"), ("linear", "nearest", "cubic")
+    ):
         how = {"align_corners": align, "padding_mode": padding, "mode": mode}
         yield case("GridSample", fed(2, 4, 5), normal(1, 3, 2, 2), opset=20, rtol=1e-4, **how)
     yield case("GridSample", fed(2, 4, 5), fed(3, 2, 2), opset=16, mode="bilinear", rtol=1e-4)
@@ -261,9 +278,7 @@ def col2im(image: list[int], block: list[int], **options: list[int]) -> Case:
     n = len(image)
     stride, dilation = options.get("strides", [1] * n), options.get("dilations", [1] * n)
     pads = options.get("pads", [0] * (2 * n))
-    places = [
-        (image[i] + pads[i] + pads[n + i] - (block[i] - 1) * dilation[i] - 1) // stride[i] + 1 for i in range(n)
-    ]
+    places = [(image[i] + pads[i] + pads[n + i] - (block[i] - 1) * dilation[i] - 1) // stride[i] + 1 for i in range(n)]
     channels = 2 * int(np.prod(block))
     return case("Col2Im", fed(channels, int(np.prod(places))), at(*image), at(*block), opset=18, **options)
 
@@ -337,11 +352,11 @@ def test_event_driven(row: Case) -> None:
     _, lowered = prepared(row.model())
     assert lowered.network is not None
     feeds = {name: x[:1] if row.one_at_a_time else x for name, x in row.feeds.items()}
-    network = event_driven(lowered.network, 0.1)
+    want = reference.evaluate(lowered.network, feeds)
+    network = event_driven(lowered.network, want)
     engine, steps = Engine(network, dtype=torch.float64), 6
     defined = reference.run(network, feeds, steps)
     found = engine.run(feeds, steps, checkpoints=tuple(range(1, steps + 1)), steps_at_once=4).outputs
-    want = reference.evaluate(lowered.network, feeds)
     smooth = all(
         OPERATORS[node.op].continuous or lowered.network.is_linear(node)
         for node in lowered.network.nodes
@@ -354,7 +369,97 @@ def test_event_driven(row: Case) -> None:
         means = sums / np.arange(1, steps + 1).reshape(-1, *[1] * (sums.ndim - 1))
         np.testing.assert_allclose(found[name].numpy(), means, rtol=1e-9, atol=1e-9)
         if smooth:
-            late = engine.run(feeds, 4000, checkpoints=(200, 4000), steps_at_once=500).outputs[name].numpy()
+            late = engine.run(feeds, 400, checkpoints=(20, 400)).outputs[name].numpy()
             before, after = (float(np.abs(step - want[name]).max()) for step in late)
-            scale = 1 + float(np.abs(want[name]).max())
-            assert after <= max(before / 5, 1e-9 * scale) or after <= 1e-4 * scale, (before, after)
+            assert after <= max(before / 5, 0.01 * (1 + float(np.abs(want[name]).max()))), (before, after)
+
+
+@pytest.mark.parametrize("row", [*indexing(), *space(), *resizing()], ids=lambda row: row.name)
+def test_moving_entries_is_linear(row: Case) -> None:
+    """Spikes pass through it, unless entries are compared or multiplied or the places vary."""
+    _, lowered = prepared(row.model())
+    assert lowered.network is not None
+    nonlinear = {
+        node.op for node in lowered.network.nodes if isinstance(node, Operator) and not lowered.network.is_linear(node)
+    }
+    allowed = {"combine_elements", "combine_nd", "top_values", "top_indices"}
+    if row.op == "GridSample" and isinstance(row.operands[1], Fed):
+        allowed.add("grid_sample")
+    assert nonlinear <= allowed
+
+
+@pytest.mark.parametrize(
+    ("row", "kinds"),
+    [
+        (case("Abs", fed(3)), [LeakyRelu]),
+        (case("HardSigmoid", fed(3)), [Affine, Clip]),
+        (case("HardSwish", fed(3), opset=22), [Affine, Clip, Operator]),
+        (case("Max", fed(3), scalar(0.0)), [Relu]),
+        (case("Max", scalar(0.2), fed(3)), [Clip]),
+        (case("Min", fed(3), scalar(6.0), scalar(5.0)), [Clip]),
+        (case("ThresholdedRelu", fed(3), alpha=0.0), [Relu]),
+        (case("CumSum", fed(3), scalar(1, I64)), [Linear]),
+        (case("Trilu", fed(3, 3)), [Affine]),
+        (case("DepthToSpace", fed(4, 2, 2), blocksize=2), [Reshape, Transpose, Reshape]),
+        (case("Tile", fed(2), at(1, 3)), [Reshape, Expand, Reshape]),
+        (case("CenterCropPad", fed(5), at(1, 3)), [Pad]),
+        (case("Resize", fed(1, 4, 4), None, np.float32([1, 1, 2, 2]), mode="linear"), [Linear, Linear]),
+        (case("ReduceLogSum", fed(3), at(1)), [Reduce, Operator]),
+        (case("LayerNormalization", fed(3), normal(3), normal(3)), [Operator, Affine]),
+        (case("LayerNormalization", fed(3), np.ones(3, np.float32)), [Operator, Affine]),
+        (case("InstanceNormalization", fed(2, 3), normal(2), normal(2)), [Operator, Affine]),
+    ],
+    ids=lambda value: value.name if isinstance(value, Case) else "",
+)
+def test_lowered_to(row: Case, kinds: list[type]) -> None:
+    _, lowered = prepared(row.model())
+    assert lowered.network is not None
+    assert [type(n) for n in lowered.network.nodes if not isinstance(n, Input | Constant)] == kinds
+
+
+def test_values_of_a_comparison_select_after_transmission() -> None:
+    """A truth value that was transmitted as a rate is rounded before it selects."""
+    condition = np.array([0.0, 1e-7, 0.9999999, 1.0])
+    a, b = np.arange(4.0), -np.arange(4.0)
+    want = np.array([0.0, -1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(numpy_elementwise.select(condition, a, b), want)
+    tensors = [torch.from_numpy(x) for x in (condition, a, b)]
+    np.testing.assert_array_equal(torch_elementwise.select(*tensors).numpy(), want)
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_local_response_over_an_even_number_of_channels(size: int) -> None:
+    """onnxruntime refuses even sizes and onnx.reference has only the first channel right: by hand."""
+    row = case("LRN", fed(5, 2), size=size, alpha=0.5)
+    _, lowered = prepared(row.model())
+    assert lowered.network is not None
+    x = row.feeds["in0"].astype(np.float64)
+    total = np.zeros_like(x)
+    for channel, other in itertools.product(range(5), repeat=2):
+        if -((size - 1) // 2) <= other - channel <= math.ceil((size - 1) / 2):
+            total[:, channel] += x[:, other] ** 2
+    want = x / (1 + 0.5 / size * total) ** 0.75
+    np.testing.assert_allclose(reference.evaluate(lowered.network, row.feeds)["y"], want, rtol=1e-6)
+    np.testing.assert_allclose(Engine(lowered.network).evaluate(row.feeds)["y"].numpy(), want, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("row", "word"),
+    [
+        (case("TopK", fed(6), Fed(at(2))), "K"),
+        (case("CumSum", fed(4), Fed(at(1))), "axis"),
+        (case("OneHot", fed_ints(4, 3), Fed(at(4)), np.float32([0, 1])), "depth"),
+        (case("Resize", fed(1, 4), None, Fed(np.float32([1, 1, 2]))), "roi"),
+    ],
+    ids=lambda value: value.name if isinstance(value, Case) else "",
+)
+def test_refused(row: Case, word: str) -> None:
+    """What decides about shapes must be constant."""
+    model = row.model()
+    fixed = {f"in{i}": x.array.shape for i, x in enumerate(row.operands) if isinstance(x, Fed)}
+    for info in model.graph.input:
+        if fixed[info.name][0] != 3:
+            info.type.tensor_type.shape.dim[0].dim_value = fixed[info.name][0]
+    _, lowered = prepared(model)
+    assert lowered.network is None
+    assert any(word in p.reason or "shape" in p.reason for p in lowered.problems)

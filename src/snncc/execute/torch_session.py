@@ -237,7 +237,7 @@ class Session:
             x, low, high, least = data[i], node.low[i], node.high[i], node.nonzero[i]
             y = x if low is None and high is None else x.clamp(low, high)
             if least:
-                y = torch.where(y.abs() < least, torch.where(y < 0, -least, least), y)
+                y = torch.where(y.abs() < least, y.new_full((), least).copysign(torch.where(y < 0, y, 1)), y)
             if y is not x:
                 moved = int((y != x).sum())
                 self.result.clamps[node.name] = self.result.clamps.get(node.name, 0) + moved
@@ -275,16 +275,28 @@ class Session:
             self.observe(node, series)
         if not self.count:
             return
-        events = (series != 0).sum(0)
-        if node.batch is not None:
-            events = events.unflatten(node.batch, (self.samples, -1)).sum(node.batch)
-        found = self.result.activity.setdefault(node.name, Activity(torch.zeros_like(events)))
-        found.events += events
-        if isinstance(node, Neuron):
+        found = self.result.activity.setdefault(node.name, Activity(self.per_sample(node, torch.zeros_like(series[0]))))
+        if isinstance(node, IF | SignedIF):
             amplitude = self.engine.arrays[node.amplitude]
-            spikes = torch.where(amplitude != 0, series / torch.where(amplitude != 0, amplitude, 1), 0)
-            found.positive += float(spikes.clamp(min=0).sum(dtype=torch.float64))
-            found.negative -= float(spikes.clamp(max=0).sum(dtype=torch.float64))
+            scale = torch.where(amplitude != 0, 1 / amplitude, 0)
+            spikes = self.per_sample(node, series.abs().sum(0) * scale).round()
+            net = float(self.per_sample(node, series.sum(0) * scale).sum(dtype=torch.float64))
+            total = float(spikes.sum(dtype=torch.float64))
+            found.positive += (total + round(net)) / 2
+            found.negative += (total - round(net)) / 2
+            single = isinstance(node, IF) or node.levels == 1
+            found.events += spikes if single else self.per_sample(node, (series != 0).sum(0))
+            return
+        found.events += self.per_sample(node, (series != 0).sum(0))
+        if isinstance(node, LeakyIF):
+            found.positive += float((series > 0).sum())
+            found.negative += float((series < 0).sum())
+
+    def per_sample(self, node: Node, counts: Tensor) -> Tensor:
+        """Counts summed over the samples."""
+        if node.batch is None:
+            return counts
+        return counts.unflatten(node.batch, (self.samples, -1)).sum(node.batch, dtype=torch.float64)
 
     def fire(self, node: Neuron, current: Value, gates: Tensor) -> Value:
         """A neuron over the steps of this piece."""

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The backend `torch_module`: the source of a PyTorch module that needs torch, safetensors and its weights, alone."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Sequence
+
+from snncc.backends import torch_runtime, torch_runtime_single
+from snncc.backends.python_text import Names, escaped, remark, statement
+from snncc.backends.sources import Definition, Import, closure, import_lines, names_used, table
+from snncc.backends.torch_forward import HEADINGS, Forward
+from snncc.errors import InvariantBroken
+from snncc.execute import torch_neurons
+from snncc.execute.torch_engine import MODULES
+from snncc.ir.network import Network
+from snncc.ir.nodes import NEURONS, Differential, Foreign, Node
+
+#: What the class itself imports.
+IMPORTS = {
+    "Path": Import("pathlib", "Path", "Path"),
+    "Tensor": Import("torch", "Tensor", "Tensor"),
+    "load_file": Import("safetensors.torch", "load_file", "load_file"),
+    "nn": Import("torch", "nn", "nn"),
+    "torch": Import("torch", "", "torch"),
+}
+#: Names of the class and of `forward`.
+OWN = ("D", "F", "N", "SpikingNetwork", "T", "arrays", "gate", "gates", "math", "model", "parts", "self", "t", "timesteps")
+
+DOCUMENT = '''"""{title}
+
+A spiking network compiled from a trained ANN by snncc. It needs torch, safetensors and the file weights.safetensors,
+which lies beside this one{foreign}.
+
+    from model import SpikingNetwork
+
+    network = SpikingNetwork()
+    y = network({arguments}, timesteps={timesteps})
+
+{inputs}
+{outputs}
+
+Spikes: {neurons}. {schedule}
+D(t) is the number of steps up to t in which the input is on. The sum of what an output emits in T steps, divided by
+D(T), approximates the ANN's output; `forward` returns this.
+
+The network has no loop through time, so it is computed layer by layer and not step by step, with the same result:
+
+    steady    what is the same at every step is computed once (the layers before the first neuron)
+    series    neurons integrate and fire step by step; every other layer sees {series}
+    mean      behind the last neuron all is linear or acts on means, so it is computed once, at T
+{analog}
+Memory grows with samples times steps. Every name in weights.safetensors appears in `SpikingNetwork.__init__`.
+"""
+'''
+ANALOG = """
+Where f has no spiking counterpart the layer is analog: it emits y[t] = G[t] - G[t-1] with G[t] = D(t) f(X[t] / D(t)),
+X the running sum of its input; the running mean of y is then f of the running mean of x.
+"""
+
+
+def emit(network: Network, *, title: str, timesteps: int) -> str:
+    """The source of `model.py` for a network in its SNN stage; `timesteps` is the default of `forward`."""
+    if network.stage != "snn":
+        raise InvariantBroken(f"a torch module of a network in its {network.stage} stage")
+    known = table([*MODULES, torch_neurons, torch_runtime])
+    local = Names([*known, *IMPORTS, *OWN])
+    attributes = Names([*dir(nn_module()), "forward", "sample", "forward_sample"])
+    buffers = {key: attributes.made(key, "array") for key in sorted(network.arrays)}
+    forward = Forward(network, local, buffers)
+    if forward.single:
+        known |= table([torch_runtime_single])
+        local.taken |= {*known, *[f"u{i + 1}" for i in range(max(len(n.inputs) for n in network.nodes))]}
+    for node in network.inputs:
+        forward.values[node.name] = "x" if len(network.inputs) == 1 else local.made(node.name, "x")
+    forward.run()
+    code = "\n".join([*class_lines(forward, timesteps), ""])
+    used = names_used(ast.parse(code))
+    parts = closure(used, known)
+    imports = {i for part in parts for i in part.imports} | {IMPORTS[name] for name in used & IMPORTS.keys()}
+    text = [document(forward, title, timesteps), import_lines(imports), ""]
+    text += sections(parts)
+    return "\n".join([*text, "", code])
+
+
+def nn_module() -> object:
+    """A module without contents: its attributes are names that buffers cannot have."""
+    from torch import nn
+
+    return nn.Module()
+
+
+def sections(parts: Sequence[Definition]) -> list[str]:
+    """The sources, under three headings."""
+    neurons, time = table([torch_neurons]), {**table([torch_runtime]), **table([torch_runtime_single])}
+    groups = {"Layers": [], "Neurons": [], "Time": []}  # type: dict[str, list[str]]
+    for part in parts:
+        group = "Neurons" if part.name in neurons else "Time" if part.name in time else "Layers"
+        groups[group].append(part.source)
+    lines = []
+    for group, sources in groups.items():
+        if sources:
+            spaced = [source if "\ndef " in f"\n{source}" else f"{source}" for source in sources]
+            lines += ["", f"# {group} (from snncc, Apache-2.0)", "", "", "\n\n\n".join(spaced), ""]
+    return lines
+
+
+def shown(node: Node) -> str:
+    """Type and shape of an input or output, N samples."""
+    extents = ["N" if i == node.batch and d == 1 else f"{d} N" if i == node.batch else str(d) for i, d in enumerate(node.shape)]
+    return f"{node.dtype} [{', '.join(extents)}]"
+
+
+def document(forward: Forward, title: str, timesteps: int) -> str:
+    """The module's docstring."""
+    net = forward.network
+    counts = Counter(type(n).__name__ for n in net.nodes if isinstance(n, NEURONS))
+    analog = sum(isinstance(n, Differential) for n in net.nodes)
+    foreign = sorted({remark(f.operator) for n in net.nodes if isinstance(f := getattr(n, "function", n), Foreign)})
+    limit = net.schedule.limit
+    steps = "at every step" if limit is None else "at the first step" if limit == 1 else f"at the first {limit} steps"
+    text = DOCUMENT.format(
+        title=quiet(title),
+        foreign=f"; also onnxruntime, for {', '.join(foreign)}" if foreign else "",
+        arguments=", ".join(forward.values[n.name] for n in net.inputs),
+        timesteps=timesteps,
+        inputs=f"Inputs: {', '.join(f'{forward.values[n.name]} {shown(n)}' for n in net.inputs)}.",
+        outputs=outputs(net),
+        neurons=", ".join(f"{count} layers of {name}" for name, count in sorted(counts.items())) or "none",
+        schedule=f"The input and every bias enter {steps}.",
+        series="each step of one sample" if forward.single else "T steps folded into the batch",
+        analog=ANALOG if analog else "",
+    )
+    return "\n".join(line.rstrip() for line in text.split("\n"))
+
+
+def quiet(text: str) -> str:
+    """Foreign text as part of a docstring."""
+    return remark(text, 110).replace("\\", "\\\\").replace('"', "'")
+
+
+def outputs(net: Network) -> str:
+    """The outputs in words."""
+    if len(net.outputs) == 1:
+        return f"Output: {shown(net[net.outputs[0]])}."
+    return "\n".join(["Outputs, a dict:", *[f"    {quiet(name)}: {shown(net[name])}" for name in net.outputs]])
+
+
+def class_lines(forward: Forward, timesteps: int) -> list[str]:
+    """`class SpikingNetwork`."""
+    net = forward.network
+    lines = ["", "class SpikingNetwork(nn.Module):", '    """The network; see the top of this file."""', ""]
+    lines += ["    def __init__(self, weights: str | Path | None = None) -> None:", "        super().__init__()"]
+    if net.arrays:
+        lines.append('        arrays = load_file(weights or Path(__file__).with_name("weights.safetensors"))')
+    for key, name in forward.buffers.items():
+        comment = str(list(net.arrays[key].shape))
+        lines += statement(f"self.{name} = nn.Buffer(arrays[", f"{escaped(key)}])", comment)
+    inputs = [forward.values[node.name] for node in net.inputs]
+    parameters = ", ".join([*[f"{name}: Tensor" for name in inputs], f"timesteps: int = {timesteps}"])
+    several = len(net.outputs) > 1
+    result = "dict[str, Tensor]" if several else "Tensor"
+    lines += ["", *definition("forward", parameters, result)]
+    lines += ['        """The sum of the output over `timesteps` steps, divided by D(T)."""']
+    lines += ["        if timesteps < 1:", '            raise ValueError("timesteps must be at least 1")']
+    if forward.single:
+        pieces = [name if not node.shape else f"{name}[i : i + 1]" for name, node in zip(inputs, net.inputs, strict=True)]
+        first = next((name for name, node in zip(inputs, net.inputs, strict=True) if node.shape), None)
+        count = f"len({first})" if first else "1"
+        lines += [f"        parts = [self.sample({', '.join([*pieces, 'timesteps'])}) for i in range({count})]"]
+        joined = "{name: torch.stack([part[name] for part in parts]) for name in parts[0]}"
+        lines += [f"        return {joined if several else 'torch.stack(parts)'}", ""]
+        lines += definition("sample", parameters.rsplit(" =", 1)[0], result)
+        lines += ['        """One sample."""']
+    return lines + body(forward)
+
+
+def definition(name: str, parameters: str, result: str) -> list[str]:
+    """The first lines of a method."""
+    flat = f"    def {name}(self, {parameters}) -> {result}:"
+    if len(flat) <= 120:
+        return [flat]
+    inner = f"        self, {parameters}"
+    rows = [inner] if len(inner) <= 120 else [f"        {p}," for p in ["self", *parameters.split(", ")]]
+    return [f"    def {name}(", *rows, f"    ) -> {result}:"]
+
+
+def body(forward: Forward) -> list[str]:
+    """Everything in `forward` that computes."""
+    net = forward.network
+    written = [line for part in forward.lines.values() for line in part]
+    used = names_used(ast.parse("\n".join(["def f():", *written, "        pass"])))
+    limit = net.schedule.limit
+    lines = []
+    if used & {"T", "D", "gates"}:
+        lines.append("        T = timesteps")
+    if "N" in used:
+        first = net.inputs[0]
+        lines.append(f"        N = {forward.values[first.name]}.shape[{first.batch}]")
+    if "gates" in used:
+        on = "[1.0] * T" if limit is None else f"[float(t <= {limit}) for t in range(1, T + 1)]"
+        lines.append(f"        gates = {on}  # the input and every bias enter at step t times gates[t]")
+    if "D" in used:
+        at = "t" if limit is None else f"min(t, {limit})"
+        lines.append(f"        D = [float({at}) for t in range(1, T + 1)]  # D(1), ..., D(T)")
+    for layout, heading in HEADINGS.items():
+        if forward.lines[layout]:
+            lines += ["", f"        # {heading}", *forward.lines[layout]]
+    results = [forward.value(name) for name in net.outputs]
+    if len(results) == 1:
+        return [*lines, f"        return {results[0]}"]
+    rows = [f"            {escaped(name)}: {value}," for name, value in zip(net.outputs, results, strict=True)]
+    return [*lines, "        return {", *rows, "        }"]
