@@ -92,16 +92,16 @@ def pools() -> Iterator[Case]:
     for options in WINDOWS:
         if "auto_pad" in options and "dilations" in options:
             continue
-        yield case("MaxPool", fed(2, 8, 9), kernel_shape=[3, 2], opset=12, **options)
+        yield case("MaxPool", fed(2, 8, 9), kernel_shape=[3, 3], opset=12, **options)
         if "dilations" not in options:
             yield case("AveragePool", fed(2, 8, 9), kernel_shape=[3, 3], opset=11, **options)
             yield case("AveragePool", fed(2, 8, 9), kernel_shape=[3, 3], count_include_pad=1, opset=11, **options)
     for ceil, include in itertools.product((0, 1), (0, 1)):
         many: dict[str, Any] = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 0, 1, 1], "ceil_mode": ceil}
         yield case("AveragePool", fed(2, 8, 7), count_include_pad=include, opset=19, **many)
-        yield case("AveragePool", fed(2, 8, 7), count_include_pad=include, opset=10, **many) if not ceil else case(
-            "AveragePool", fed(3, 9), count_include_pad=include, ceil_mode=1, kernel_shape=[2], strides=[2], opset=19
-        )
+        yield case("AveragePool", fed(2, 8, 7), count_include_pad=include, opset=10, **many)
+        one: dict[str, Any] = {"kernel_shape": [2], "strides": [2], "ceil_mode": ceil}
+        yield case("AveragePool", fed(3, 9), count_include_pad=include, opset=19, **one)
         yield case("MaxPool", fed(2, 8, 7), opset=10, **many)
         yield case("MaxPool", fed(2, 8, 7), storage_order=0, opset=22, **many)
     # windows of ceil_mode that would begin in the padding at the end are left out
@@ -135,7 +135,7 @@ def products() -> Iterator[Case]:
     yield case("MatMul", normal(2, 4, 3), fed(2, 3, 5))
     yield case("MatMul", fed(3, 5), normal(1, 5, 4))
     yield case("MatMul", normal(3), fed(3, 5))
-    yield case("Gemm", fed(3), normal(3, 3), transA=1, one_at_a_time=True)
+    yield case("Gemm", fed(3), normal(1, 4), transA=1, one_at_a_time=True)
     yield case("MatMul", normal(4, 1), fed(3), one_at_a_time=True)
     statistics = (normal(3), normal(3), normal(3), np.abs(normal(3)) + 0.1)
     yield case("BatchNormalization", fed(3, 4, 5), *statistics, epsilon=0.1, opset=15)
@@ -154,7 +154,8 @@ def arithmetic() -> Iterator[Case]:
         yield case(op, fed(3, 4), fed(1, 4, low=0.5, high=2.0))
         yield case(op, fed_ints(50, 3), fed_ints(9, 3, low=1))
         yield case(op, fed_ints(50, 3), at(7))
-        yield case(op, fed(4), normal(3, 1, 4) + 3, one_at_a_time=True)
+        yield case(op, fed(4), normal(3, 1, 4) + 3)  # the samples move to axis 1
+        yield case(op, fed(4), normal(3, 4) + 3, one_at_a_time=True)
     yield case("Div", fed_ints(50, 3, low=-50), at(-7))
     for op in ("Sum", "Mean"):
         yield case(op, fed(3, 4), opset=8)
@@ -225,7 +226,7 @@ def reshapes() -> Iterator[Case]:
     yield from (case("Transpose", fed(3, 4), perm=p) for p in itertools.permutations(range(3)))
     for op_opset in (7, 13):
         yield case("Concat", fed(3, 4), fed(2, 4), axis=1, opset=op_opset)
-        yield case("Concat", fed(3, 4), fed(3, 1), fed(3, 2), axis=-1, opset=op_opset)
+    yield case("Concat", fed(3, 4), fed(3, 1), fed(3, 2), axis=-1, opset=11)
     yield case("Concat", fed(3, 4), axis=0)
     yield case("Concat", fed(3, 4), fed(3, 4), axis=0, one_at_a_time=True)
     yield case("Expand", fed(1, 4), at(1, 3, 4))
@@ -244,15 +245,13 @@ def reshapes() -> Iterator[Case]:
 def cuts() -> Iterator[Case]:
     yield case("Slice", fed(6, 7), starts=[1, 2], ends=[4, 6], axes=[1, 2], opset=9)
     yield case("Slice", fed(6, 7), starts=[0, -5], ends=[1000, -1], opset=9)
-    yield case("Slice", fed(6, 7), starts=[1], ends=[-1], axes=[-1], opset=7)
+    yield case("Slice", fed(6, 7), starts=[1], ends=[-1], axes=[2], opset=7)
     yield case("Slice", fed(6, 7), at(1, 2), at(4, 6), at(1, 2), opset=10)
     yield case("Slice", fed(6, 7), at(-1), at(-1000), at(1), at(-1), opset=11)
     yield case("Slice", fed(6, 7), at(5, 6), at(0, 1), at(1, -1), at(-2, -3), opset=13)
     yield case("Slice", fed(6, 7), at(1, 0), at(1000, 1000), at(2, 1), at(2, 4))
     yield case("Slice", fed(6, 7), at(0, 0), at(I64(2**62), 3))
     yield case("Slice", fed(6, 7), at(0), at(1000), at(1))
-    yield case("Slice", fed(6), at(0), at(1), at(0))
-    yield case("Slice", fed(6), at(-1), at(-1000), at(0), at(-1), one_at_a_time=True)
     for axis, size in ((1, 6), (-1, 5), (2, 5)):
         names = ("a", "b", "c")
         parts = [1, 3, size - 4]
@@ -260,7 +259,7 @@ def cuts() -> Iterator[Case]:
         yield case("Split", fed(6, 5), at(*parts), axis=axis, outputs=names, opset=13)
         yield case("Split", fed(6, 5), axis=axis, num_outputs=3, outputs=names, opset=18)
     yield case("Split", fed(6, 5), axis=1, outputs=("a", "b", "c"), opset=13)
-    yield case("Split", fed(6, 5), axis=1, num_outputs=4, outputs=("a", "b", "c", "d"), opset=18)
+    yield case("Split", fed(7, 5), axis=1, num_outputs=4, outputs=("a", "b", "c", "d"), opset=18)
     for mode, pads in itertools.product(("constant", "reflect", "edge"), ([0, 1, 0, 0, 2, 1], [0, 0, 2, 0, 1, 0])):
         yield case("Pad", fed(4, 5), mode=mode, pads=pads, opset=7)
         yield case("Pad", fed(4, 5), at(*pads), mode=mode, opset=11)
@@ -409,7 +408,7 @@ def test_the_samples_axis_is_followed() -> None:
         ("m = ReduceMean<axes=[0]>(x) y = Sub(x, m)", "reduces over the samples' axis"),
         ("t = Transpose(x) y = MatMul(x, t)", "carry the samples on different axes"),
         ("y = Softmax<axis=0>(x)", "normalises over the samples' axis"),
-        ("y = Reshape(x, two)", "cuts the samples' axis"),
+        ("t = Transpose(x) y = Reshape(t, two)", "cuts the samples' axis"),
         ("t = Transpose(x) y = Add(x, t)", "different axes"),
         ("y = Concat<axis=0>(x, x)", "joins values along the samples' axis"),
         ("y = Squeeze(x, zero)", "removes the samples' axis"),
@@ -511,23 +510,36 @@ def test_batch_statistics_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "extra", "what"),
+    "body",
     [
-        ("y = BatchNormalization(x, z, z, z, z)", "", "statistics"),
-        ("y = Conv(x, w)", ", float[2,2,1] w", "weight"),
-        ("y = Clip(x, s)", ", float s", "minimum"),
+        "t = Abs(x) m = ReduceMean<axes=[0,2], keepdims=0>(t) y = BatchNormalization(x, m, m, m, m)",
+        "y = Conv(x, x)",
+        "y = ConvTranspose(x, x)",
+        "m = ReduceMean<keepdims=0>(x) y = Clip(x, m)",
+        "t = Abs(x) y = PRelu(x, t)",
     ],
 )
-def test_a_weight_that_is_computed_is_carried_or_named(body: str, extra: str, what: str) -> None:
-    """Nothing silent: such a node is run by onnxruntime and shown as foreign, or it is a problem with its reason."""
-    zeros = np.ones(2, np.float32)
-    text = f"g (float[1,2,4] x{extra}) => (float[] y) {{ {body} }}"
-    source = parsed(text.replace("(x, z, z, z, z)", "(x, t, t, t, t)"))
-    if "BatchNormalization" in body:
-        source = parsed(text.replace("{ ", "{ t = ReduceMean<axes=[0,2], keepdims=0>(x) ").replace("z, z, z, z", "t, t, t, t"))
-    assert zeros.size
+def test_a_weight_that_is_computed(body: str) -> None:
+    """Never a wrong number: onnxruntime runs such a node one sample at a time, and it is shown as foreign."""
+    source = parsed(f"g (float[1,1,4] x) => (float[] y) {{ {body} }}")
     _, result = prepared(source)
-    if result.network is None:
-        assert any(what in p.reason for p in result.problems)
-    else:
-        assert [n.name for n in result.network.nodes if isinstance(n, Foreign)] == ["y"]
+    one = result.one_at_a_time is not None
+    network = same_three_ways(source, {"x": normal(3, 1, 4)}, one_at_a_time=one)
+    assert [n.name for n in network.nodes if isinstance(n, Foreign)] == ["y"]
+
+
+@pytest.mark.parametrize("cut", [[0, 1, 1], [-1, 1000, 1], [-1, -1000, -1]])
+def test_a_slice_that_keeps_the_only_sample_keeps_every_sample(cut: list[int]) -> None:
+    """x[0:1] of a model for one sample is x; it must not drop the others of a batch."""
+    start, stop, step = (at(v) for v in cut)
+    source = parsed("g (float[1,4] x) => (float[] y) { y = Slice(x, a, b, c, d) }", a=start, b=stop, c=at(0), d=step)
+    _, result = prepared(source)
+    assert result.network is not None
+    x = normal(3, 4)
+    assert np.array_equal(run(result.network, {"x": x}, 0, 3)["y"], x)
+
+
+def test_outputs_that_nobody_reads() -> None:
+    source = parsed("g (float[N,6,4] x) => (float[] y) { a, b, c = Split<axis=1>(x, s) y = Add(a, c) }", s=at(2, 2, 2))
+    network = same_three_ways(source, {"x": normal(3, 6, 4)})
+    assert "b" not in network.by_name

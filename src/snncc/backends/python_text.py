@@ -6,6 +6,7 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -20,15 +21,16 @@ LONG = 24
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """`head(*args)tail`; a tuple has no head."""
+    """`head(*args)tail`, or with other brackets; a tuple has no head."""
 
     head: str
     args: tuple[Term, ...]
     tail: str = ""
+    brackets: str = "()"
 
     def __str__(self) -> str:
         comma = "," if not self.head and len(self.args) == 1 else ""
-        return f"{self.head}({', '.join(map(str, self.args))}{comma}){self.tail}"
+        return f"{self.head}{self.brackets[0]}{', '.join(map(str, self.args))}{comma}{self.brackets[1]}{self.tail}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,12 @@ def statement(left: str, term: Term, comment: str = "", *, indent: int = 8, end:
         left, term = left + term.prefix, term.term
     if isinstance(term, str) or len(flat) <= WIDTH or not term.args:
         return [flat]
-    first, last = f"{pad}{left}{term.head}(", f"{pad}){term.tail}{trail}"
+    first, last = f"{pad}{left}{term.head}{term.brackets[0]}", f"{pad}{term.brackets[1]}{term.tail}{trail}"
     inner = f"{pad}    {', '.join(map(str, term.args))}"
-    if len(inner) <= WIDTH and not end:
+    if len(inner) <= WIDTH and not (len(term.args) == 1 and not term.head):
         return [first, inner, last]
-    rows = [line for arg in term.args for line in statement("", arg, indent=indent + 4, end=",")]
+    comma = "," if len(term.args) > 1 or not term.head else ""
+    rows = [line for arg in term.args for line in statement("", arg, indent=indent + 4, end=comma)]
     return [first, *rows, last]
 
 
@@ -128,3 +131,25 @@ class Names:
         name = re.sub(r"\W+", "_", "_".join(parts), flags=re.ASCII).strip("_").lower()
         name = re.sub(r"_+", "_", re.sub(r"_output_\d+$", "", name))[-LONGEST_NAME:].strip("_")
         return self.unique(name if name[:1].isalpha() else f"{kind}_{name}".strip("_"))
+
+
+def leaf_modules(names: Iterable[str]) -> dict[str, str]:
+    """Names without the operator at their end, where nothing else lies under the same path.
+
+    "/bn1/BatchNormalization_output_0" becomes "/bn1"; "/layer1/Add_output_0" stays if there is "/layer1/conv1/...".
+    """
+    known = list(names)
+    under = Counter(prefix for name in known for prefix in prefixes(name))
+    found = {}
+    for name in known:
+        path, _, last = name.rpartition("/")
+        plain = re.sub(r"(_\d+)?(_output_\d+)?(\.\w+)?$", "", last)
+        is_operator = plain[:1].isupper() and plain.isalpha() and path.strip("/") != ""
+        found[name] = path if is_operator and under[path] == 1 else name
+    return found
+
+
+def prefixes(name: str) -> list[str]:
+    """The paths above a name."""
+    parts = name.split("/")
+    return ["/".join(parts[:i]) for i in range(1, len(parts))]

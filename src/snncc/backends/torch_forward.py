@@ -41,11 +41,6 @@ HEADINGS: dict[Layout, str] = {
 FRESH = (Conv, ConvTranspose, Linear, Sum)
 
 
-def kind(node: Node) -> str:
-    """What leads an identifier whose node's name gives none."""
-    return {"IF": "neuron", "SignedIF": "neuron", "LeakyIF": "neuron"}.get(type(node).__name__, type(node).__name__.lower())
-
-
 def adds_constants(node: Node) -> bool:
     """Whether a node adds something that the schedule switches off."""
     if isinstance(node, (Conv, ConvTranspose, Linear)):
@@ -61,6 +56,8 @@ class Forward:
 
     network: Network
     names: Names
+    #: The identifier of each node, and the attribute of each array.
+    own: dict[str, str]
     buffers: dict[str, str]
     single: bool = field(init=False)
     tail: frozenset[str] = field(init=False)
@@ -100,13 +97,14 @@ class Forward:
             layout: Layout = "steady" if steady else "mean" if node.name in self.tail else "series"
             self.layouts[node.name] = layout
             if isinstance(node, Input):
+                self.values[node.name] = self.own[node.name]
                 continue
             if layout == "series":
-                self.values[node.name] = own = self.names.made(node.name, kind(node))
+                self.values[node.name] = own = self.own[node.name]
                 self.write("series", own, self.series(node), self.comment(node, own))
                 self.sum_up(node)
             else:
-                own = self.names.made(node.name, kind(node))
+                own = self.own[node.name]
                 (self.means if layout == "mean" else self.values)[node.name] = own
                 term = self.plain(node, self.arguments(node, [self.value(n) for n in node.inputs]))
                 if isinstance(node, Differential) and node.name not in self.tail:
@@ -136,7 +134,9 @@ class Forward:
         if isinstance(node, Differential):
             return self.plain(node.function, arguments)
         if isinstance(node, Repeat):
-            return Call(f"{arguments[0]}.repeat", tuple("N" if i == node.batch else "1" for i in range(len(node.shape))))
+            return Call(
+                f"{arguments[0]}.repeat", tuple("N" if i == node.batch else "1" for i in range(len(node.shape)))
+            )
         made = node.call()
         options = {name: literal(option) for name, option in made.options.items()}
         return call(made.function, *arguments, *[self.array(a) for a in made.arrays], **options, **extra)
@@ -250,7 +250,9 @@ class Forward:
                 if self.layouts[source.name] == "steady":
                     name = call("at_every_step", name, "gates")
                     name = name if self.single else call("fold", name, **self.axis(source))
-                total = call("running_sum" if direct else "running_mean", name, "T" if direct else "D", **self.axis(source))
+                total = call(
+                    "running_sum" if direct else "running_mean", name, "T" if direct else "D", **self.axis(source)
+                )
                 sums.append(total)
                 data.append(f"u{len(sums)}" if self.single else total)
             else:
@@ -258,4 +260,6 @@ class Forward:
                 data.append(name if known else call("repeat", name, "T", **self.axis(source)))
         result = self.rate(node, self.plain(node.function, self.arguments(node, data)))
         result = self.each_step(result, sums) if self.single else result
-        return call("differences" if direct else "scaled_differences", result, "T" if direct else "D", **self.axis(node))
+        return call(
+            "differences" if direct else "scaled_differences", result, "T" if direct else "D", **self.axis(node)
+        )

@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+from torch import nn
 
 from snncc.backends import torch_runtime, torch_runtime_single
-from snncc.backends.python_text import Names, escaped, remark, statement
+from snncc.backends.python_text import Call, Names, escaped, leaf_modules, remark, statement
 from snncc.backends.sources import Definition, Import, closure, import_lines, names_used, table
 from snncc.backends.torch_forward import HEADINGS, Forward
 from snncc.errors import InvariantBroken
 from snncc.execute import torch_neurons
 from snncc.execute.torch_engine import MODULES
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS, Differential, Foreign, Node
+from snncc.ir.nodes import NEURONS, Differential, Foreign, Input, Node
 
 #: What the class itself imports.
 IMPORTS = {
@@ -26,7 +28,22 @@ IMPORTS = {
     "torch": Import("torch", "", "torch"),
 }
 #: Names of the class and of `forward`.
-OWN = ("D", "F", "N", "SpikingNetwork", "T", "arrays", "gate", "gates", "math", "model", "parts", "self", "t", "timesteps")
+OWN = (
+    "D",
+    "F",
+    "N",
+    "SpikingNetwork",
+    "T",
+    "arrays",
+    "gate",
+    "gates",
+    "math",
+    "model",
+    "parts",
+    "self",
+    "t",
+    "timesteps",
+)
 
 DOCUMENT = '''"""{title}
 
@@ -64,51 +81,66 @@ def emit(network: Network, *, title: str, timesteps: int) -> str:
     """The source of `model.py` for a network in its SNN stage; `timesteps` is the default of `forward`."""
     if network.stage != "snn":
         raise InvariantBroken(f"a torch module of a network in its {network.stage} stage")
+    single = all(node.batch is None for node in network.nodes)
     known = table([*MODULES, torch_neurons, torch_runtime])
-    local = Names([*known, *IMPORTS, *OWN])
-    attributes = Names([*dir(nn_module()), "forward", "sample", "forward_sample"])
-    buffers = {key: attributes.made(key, "array") for key in sorted(network.arrays)}
-    forward = Forward(network, local, buffers)
-    if forward.single:
+    if single:
         known |= table([torch_runtime_single])
-        local.taken |= {*known, *[f"u{i + 1}" for i in range(max(len(n.inputs) for n in network.nodes))]}
-    for node in network.inputs:
-        forward.values[node.name] = "x" if len(network.inputs) == 1 else local.made(node.name, "x")
+    # Once to see which functions are needed, once with all names free that these leave free.
+    parts = closure(used_by(written(network, known, timesteps)[1]), known)
+    forward, code = written(network, {part.name for part in parts}, timesteps)
+    imports = {i for part in parts for i in part.imports}
+    imports |= {IMPORTS[name] for name in used_by(code) & IMPORTS.keys()}
+    text = [document(forward, title, timesteps), import_lines(imports), *sections(parts), "", "", code]
+    return "\n".join(text)
+
+
+def used_by(code: str) -> frozenset[str]:
+    """The names that the class needs."""
+    return names_used(ast.parse(code))
+
+
+def written(network: Network, taken: Iterable[str], timesteps: int) -> tuple[Forward, str]:
+    """The class, with identifiers other than `taken`."""
+    lambdas = [f"u{i + 1}" for i in range(max(len(node.inputs) for node in network.nodes))]
+    local, attributes = Names([*taken, *IMPORTS, *OWN, *lambdas]), Names([*dir(nn.Module()), "sample"])
+    paths = leaf_modules(node.name for node in network.nodes)
+    own = {}
+    for node in network.nodes:
+        alone = isinstance(node, Input) and len(network.inputs) == 1
+        own[node.name] = local.unique("x") if alone else local.made(paths[node.name], kind(node))
+    buffers = {}
+    for key in dict.fromkeys([*(a for node in network.nodes for a in node.array_names()), *sorted(network.arrays)]):
+        owner, _, suffix = key.rpartition("/")
+        buffers[key] = attributes.made(f"{own[owner]}_{suffix}" if owner in own else key, "array")
+    forward = Forward(network, local, own, buffers)
     forward.run()
-    code = "\n".join([*class_lines(forward, timesteps), ""])
-    used = names_used(ast.parse(code))
-    parts = closure(used, known)
-    imports = {i for part in parts for i in part.imports} | {IMPORTS[name] for name in used & IMPORTS.keys()}
-    text = [document(forward, title, timesteps), import_lines(imports), ""]
-    text += sections(parts)
-    return "\n".join([*text, "", code])
+    return forward, "\n".join([*class_lines(forward, timesteps), ""])
 
 
-def nn_module() -> object:
-    """A module without contents: its attributes are names that buffers cannot have."""
-    from torch import nn
-
-    return nn.Module()
+def kind(node: Node) -> str:
+    """What leads an identifier whose node's name gives none."""
+    return "neuron" if isinstance(node, NEURONS) else "x" if isinstance(node, Input) else type(node).__name__.lower()
 
 
 def sections(parts: Sequence[Definition]) -> list[str]:
     """The sources, under three headings."""
     neurons, time = table([torch_neurons]), {**table([torch_runtime]), **table([torch_runtime_single])}
-    groups = {"Layers": [], "Neurons": [], "Time": []}  # type: dict[str, list[str]]
+    groups: dict[str, list[str]] = {"Layers": [], "Neurons": [], "Time": []}
     for part in parts:
         group = "Neurons" if part.name in neurons else "Time" if part.name in time else "Layers"
         groups[group].append(part.source)
     lines = []
     for group, sources in groups.items():
         if sources:
-            spaced = [source if "\ndef " in f"\n{source}" else f"{source}" for source in sources]
-            lines += ["", f"# {group} (from snncc, Apache-2.0)", "", "", "\n\n\n".join(spaced), ""]
-    return lines
+            lines += ["", f"# {group} (from snncc, Apache-2.0)", "", "", "\n\n\n".join(sources), ""]
+    return lines[:-1]
 
 
 def shown(node: Node) -> str:
     """Type and shape of an input or output, N samples."""
-    extents = ["N" if i == node.batch and d == 1 else f"{d} N" if i == node.batch else str(d) for i, d in enumerate(node.shape)]
+    extents = [
+        "N" if i == node.batch and d == 1 else f"{d} N" if i == node.batch else str(d) for i, d in enumerate(node.shape)
+    ]
     return f"{node.dtype} [{', '.join(extents)}]"
 
 
@@ -150,13 +182,14 @@ def outputs(net: Network) -> str:
 def class_lines(forward: Forward, timesteps: int) -> list[str]:
     """`class SpikingNetwork`."""
     net = forward.network
-    lines = ["", "class SpikingNetwork(nn.Module):", '    """The network; see the top of this file."""', ""]
+    lines = ["class SpikingNetwork(nn.Module):", '    """The network; see the top of this file."""', ""]
     lines += ["    def __init__(self, weights: str | Path | None = None) -> None:", "        super().__init__()"]
     if net.arrays:
         lines.append('        arrays = load_file(weights or Path(__file__).with_name("weights.safetensors"))')
     for key, name in forward.buffers.items():
         comment = str(list(net.arrays[key].shape))
-        lines += statement(f"self.{name} = nn.Buffer(arrays[", f"{escaped(key)}])", comment)
+        array = Call("arrays", (escaped(key),), brackets="[]")
+        lines += statement(f"self.{name} = ", Call("nn.Buffer", (array,)), comment)
     inputs = [forward.values[node.name] for node in net.inputs]
     parameters = ", ".join([*[f"{name}: Tensor" for name in inputs], f"timesteps: int = {timesteps}"])
     several = len(net.outputs) > 1
@@ -165,7 +198,9 @@ def class_lines(forward: Forward, timesteps: int) -> list[str]:
     lines += ['        """The sum of the output over `timesteps` steps, divided by D(T)."""']
     lines += ["        if timesteps < 1:", '            raise ValueError("timesteps must be at least 1")']
     if forward.single:
-        pieces = [name if not node.shape else f"{name}[i : i + 1]" for name, node in zip(inputs, net.inputs, strict=True)]
+        pieces = [
+            name if not node.shape else f"{name}[i : i + 1]" for name, node in zip(inputs, net.inputs, strict=True)
+        ]
         first = next((name for name, node in zip(inputs, net.inputs, strict=True) if node.shape), None)
         count = f"len({first})" if first else "1"
         lines += [f"        parts = [self.sample({', '.join([*pieces, 'timesteps'])}) for i in range({count})]"]

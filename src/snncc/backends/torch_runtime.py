@@ -15,7 +15,7 @@ from torch import Tensor
 
 def unfold(series: Tensor, timesteps: int, axis: int = 0) -> Tensor:
     """The steps of a series, (T, ...)."""
-    return series.unflatten(axis, (timesteps, -1)).movedim(axis, 0)
+    return torch.unflatten(series, axis, (timesteps, -1)).movedim(axis, 0)
 
 
 def fold(steps: Tensor, axis: int = 0) -> Tensor:

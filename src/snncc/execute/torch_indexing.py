@@ -72,7 +72,8 @@ def combine_nd(x: Tensor, index: Tensor, updates: Tensor, *, reduction: str) -> 
     flat = x.reshape(x.shape[:count].numel(), x.shape[count:].numel())
     position = flat_index(index, x.shape[:count]).reshape(-1)
     how = {"mul": "prod", "max": "amax", "min": "amin"}[reduction]
-    return flat.index_reduce(0, position, updates.reshape(position.shape[0], -1), how).reshape(x.shape)
+    new = updates.reshape(position.shape[0], -1)
+    return flat.scatter_reduce(0, position.unsqueeze(1).expand(new.shape), new, how).reshape(x.shape)
 
 
 def top_values(x: Tensor, *, k: int, axis: int, largest: bool) -> Tensor:

@@ -153,6 +153,8 @@ def lower_foreign(g: Builder, node: ir.Node, operand_of: Callable[[ir.Value], Op
     """`Foreign` nodes for the outputs that are read. Raises NotRunnable where onnxruntime refuses."""
     if node.op_type in RANDOM and node.domain in ("", "ai.onnx"):
         raise NotRunnable("its result is random")
+    if node.op_type == "BatchNormalization" and node.attributes.get_int("training_mode", 0):
+        raise NotRunnable("its result depends on the other samples of the batch")
     values = read_by(node)
     operands = {str(v.name): x for v in values if isinstance(x := operand_of(v), Node)}
     dims = {n: ["N" if i == x.batch else d for i, d in enumerate(x.shape)] for n, x in operands.items()}

@@ -89,6 +89,18 @@ def attribute(value: ir.Attr) -> Any:
     return tuple(plain) if isinstance(plain, (list, tuple)) else plain
 
 
+def lowering_of(node: ir.Node) -> Lowering:
+    """The function that lowers a node; raises Unsupported where there is none."""
+    function = LOWERINGS.get(node.op_type) if node.domain in ONNX_DOMAINS else None
+    if function is None:
+        where = f"operator of domain {node.domain}" if node.domain not in ONNX_DOMAINS else "operator"
+        raise Unsupported(
+            f"no lowering for this {where}",
+            cure="`snncc check` lists what converts; rewrite this part of the model",
+        )
+    return function
+
+
 class Lowerer:
     """One pass over the nodes of a graph."""
 
@@ -121,13 +133,7 @@ class Lowerer:
 
     def by_table(self, node: ir.Node) -> Node | list[Node | None]:
         """One ONNX node by its entry in LOWERINGS."""
-        function = LOWERINGS.get(node.op_type) if node.domain in ONNX_DOMAINS else None
-        if function is None:
-            where = f"operator of domain {node.domain}" if node.domain not in ONNX_DOMAINS else "operator"
-            raise Unsupported(
-                f"no lowering for this {where}",
-                cure="`snncc check` lists what converts; rewrite this part of the model",
-            )
+        function = lowering_of(node)
         attributes = {name: attribute(a) for name, a in node.attributes.items()}
         operands = [self.operand(v) for v in node.inputs]
         try:
@@ -142,10 +148,14 @@ class Lowerer:
     def lower(self, node: ir.Node) -> None:
         """One ONNX node."""
         g = self.builder
-        g.results = [
-            ("", (), "float32") if not self.is_used(o) else (str(o.name), static_shape(o), element_type(o))
-            for o in node.outputs
-        ]
+        try:
+            g.results = [
+                ("", (), "float32") if not self.is_used(o) else (str(o.name), static_shape(o), element_type(o))
+                for o in node.outputs
+            ]
+        except Unsupported:
+            lowering_of(node)  # an operator that nobody knows has no shape either: say the former
+            raise
         g.select(0) or g.select(1)
         mark = len(g.nodes)
         try:

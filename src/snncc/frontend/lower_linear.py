@@ -115,7 +115,8 @@ def conv_transpose(
         for i, size in enumerate(list(sizes)[-n:]):
             full = stride[i] * (x.shape[2 + i] - 1) + extra[i] + (weight.shape[2 + i] - 1) * dilation[i] + 1
             total = max(0, full - size)
-            extra = tuple(e + max(0, size - full) if j == i else e for j, e in enumerate(extra))
+            if output_shape:  # `auto_pad` never extends: a kernel smaller than the stride gives a smaller result
+                extra = tuple(e + max(0, size - full) if j == i else e for j, e in enumerate(extra))
             half = total // 2
             begin.append(half if auto_pad == "SAME_UPPER" else total - half)
             end.append(total - begin[-1])
