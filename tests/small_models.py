@@ -28,7 +28,7 @@ def parsed(graph: str, *, opset: int = 17, **weights: Any) -> onnx.ModelProto:
         array = np.asarray(value)
         if array.dtype == np.float64:
             array = array.astype(np.float32)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(array, order="C"), name))
     return model
 
 

@@ -14,11 +14,15 @@ from snncc.calibrate.values import AnnValues
 from snncc.errors import FidelityError
 from snncc.execute.torch_engine import Engine
 from snncc.ir.network import Network
+from snncc.ir.nodes import Foreign, Node, Operator, QuantizedRelu
+from snncc.ir.operators import OPERATORS
 from snncc.transform.base import Fidelity
 
 Array = npt.NDArray[Any]
 #: Rounding of a float32 evaluation, as a multiple of the largest value (epsilon times a chain of 64 operations).
 ROUNDING = 64 * float(np.finfo(np.float32).eps)
+#: The share of a discontinuous function's entries that rounding of its arguments may move.
+MOVED = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,18 +41,27 @@ def rows(values: AnnValues, feeds: Mapping[str, Array]) -> list[dict[str, Array]
     return [values.take(feeds, i, i + 1) for i in range(values.count(feeds))]
 
 
+def jumps(net: Network, node: Node) -> bool:
+    """Whether a value may jump where its argument is only rounded differently."""
+    if node.name not in net.varying:
+        return False
+    if isinstance(node, Operator):
+        return not OPERATORS[node.op].continuous
+    return isinstance(node, QuantizedRelu | Foreign)
+
+
 def ann_deviation(net: Network, values: AnnValues, feeds: Mapping[str, Array]) -> Deviation:
     """The first node (in order) whose value is off, or else the node with the largest error.
 
     Every value that onnxruntime computes too is compared with it; the network is evaluated in float32 as well, so
     that both round alike. Where a discontinuous function sees rounding, its entries may differ; they are compared
-    by the share that does.
+    by the share that does, and what follows is computed from onnxruntime's values.
     """
     engine, worst = Engine(net), Deviation(error=0.0, node="", allowed=ROUNDING)
     names = [n.name for n in net.nodes if n.name in values.known and n.inputs]
     for feed in rows(values, feeds):
         truth = values.truth.run(feed, names, batch_axes={n: a for n in names if (a := net[n].batch) is not None})
-        found = engine.evaluate(feed)
+        found = engine.evaluate(feed, {n: truth[n] for n in names if jumps(net, net[n])})
         for name in names:
             expected, got = truth[name].astype(np.float64), found[name].cpu().numpy().astype(np.float64)
             if expected.shape != got.shape:
@@ -57,7 +70,10 @@ def ann_deviation(net: Network, values: AnnValues, feeds: Mapping[str, Array]) -
                 continue
             finite = np.isfinite(expected)
             scale = max(1e-30, float(np.abs(expected[finite]).max(initial=0)))
-            error = float(np.abs(got - expected)[finite].max(initial=0)) / scale
+            off = np.abs(got - expected)[finite] / scale
+            if jumps(net, net[name]) and np.count_nonzero(off > ROUNDING) <= MOVED * off.size:
+                continue
+            error = float(off.max(initial=0))
             if error > worst.error:
                 worst = Deviation(error=error, node=name, allowed=ROUNDING)
             if error > 1e3 * ROUNDING:

@@ -43,7 +43,7 @@ def fed(*shape: int, low: float | None = None, high: float = 1.0) -> Fed:
 
 def fed_ints(high: int, *shape: int, low: int = 0, dtype: Any = np.int64) -> Fed:
     """A fed operand of random integers (bool with high = 2), which the network treats as static."""
-    return Fed(RNG.integers(low, high, (SAMPLES, *shape)).astype(dtype))
+    return Fed(RNG.integers(low, high, (SAMPLES, *shape), dtype=np.int64 if dtype is bool else dtype).astype(dtype))
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ def test_mask_that_is_an_input() -> None:
 
 def test_cache_of_earlier_keys_and_values() -> None:
     past: list[int | str] = ["N", HEADS, 2, SIZE]
-    floats = {n: (past, TensorProto.FLOAT) for n in ("past_k", "past_v")}
+    floats = dict.fromkeys(("past_k", "past_v"), (past, TensorProto.FLOAT))
     source, feeds = attention(extra_inputs=floats, outputs=["Y", "present_k", "present_v"])
     same_three_ways(source, feeds | {n: draw(N, HEADS, 2, SIZE) for n in floats})
 
@@ -168,5 +168,7 @@ def test_exported_attention(merged: bool) -> None:
         helper.make_node("Transpose", ["o1" if merged else "o0"], ["o2"], perm=[0, 2, 1, 3]),
         helper.make_node("Reshape", ["o2", "join"], ["y"]),
     ]
-    network = same_three_ways(model(nodes, {"x": ["N", LENGTH, width]}, constants, ["y"]), {"x": draw(N, LENGTH, width)})
+    network = same_three_ways(
+        model(nodes, {"x": ["N", LENGTH, width]}, constants, ["y"]), {"x": draw(N, LENGTH, width)}
+    )
     assert [n.op for n in network.nodes if isinstance(n, Operator)] == ["matmul", "softmax", "matmul"]

@@ -16,8 +16,10 @@ def parsed(text: str, opset: int = 17) -> onnx.ModelProto:
 
 LOOP = """
 m (float[N, 4] x) => (float[N, 4] y, float[K, N, 4] all)
-<int64 trips = {{{trips}}}, bool cond = {{{cond}}}, float[1] half = {{0.5}}, float[4, 4] w = {{1,0,2,0,0,0.5,0,1,0.1,0.2,0.3,0.4,0,0,1,-1}}> {{
-  y, all = Loop (trips, cond, x) <body = body (int64 i, bool c, float[N, 4] h) => (bool go, float[N, 4] h2, float[N, 4] s) {{
+<int64 trips = {{{trips}}}, bool cond = {{{cond}}}, float[1] half = {{0.5}},
+ float[4, 4] w = {{1,0,2,0,0,0.5,0,1,0.1,0.2,0.3,0.4,0,0,1,-1}}> {{
+  y, all = Loop (trips, cond, x) <
+  body = body (int64 i, bool c, float[N, 4] h) => (bool go, float[N, 4] h2, float[N, 4] s) {{
     go = Identity (c)
     f = Cast <to = 1> (i)
     p = MatMul (h, w)
@@ -33,7 +35,7 @@ X = {"x": draw(3, 4)}
 @pytest.mark.parametrize("opset", [11, 13, 17])
 def test_loop_with_a_constant_count(opset: int) -> None:
     network = same_three_ways(parsed(LOOP.format(trips=3, cond=1), opset), X)
-    assert [o for o in network.outputs] == ["y", "all"]
+    assert network.outputs == ("y", "all")
     assert {"y.0.h2", "y.2.s"} <= {n.name for n in network.nodes}
 
 
@@ -65,7 +67,7 @@ def test_scan(axis: int, direction: int) -> None:
         }}> (h0, x)
     }}
     """
-    source = parsed(text.replace(", y)", f", float[N, 5, 3] y)"))
+    source = parsed(text.replace(", y)", ", float[N, 5, 3] y)"))
     same_three_ways(source, {"x": draw(3, 5, 3), "h0": draw(3, feature)})
 
 
@@ -92,14 +94,14 @@ def test_static_condition() -> None:
 
 def test_varying_condition() -> None:
     before = "s = ReduceSum <keepdims = 0> (x) c = Greater (s, zero)"
-    same_three_ways(
-        parsed(IF.format(more="", before=before, condition="c", last="Tanh (b)")), X, one_at_a_time=True
-    )
+    same_three_ways(parsed(IF.format(more="", before=before, condition="c", last="Tanh (b)")), X, one_at_a_time=True)
 
 
 def test_branches_of_different_shape_are_not_merged() -> None:
     text = IF.format(more=", bool c", before="", condition="c", last="Concat <axis = 1> (b, b)")
-    text = text.replace("=> (float[N, 4] a) { b = Neg", "=> (float[N, 8] a) { b = Neg").replace("(float[N, 4] y)", "(float[N, K] y)")
+    text = text.replace("=> (float[N, 4] a) { b = Neg", "=> (float[N, 8] a) { b = Neg").replace(
+        "(float[N, 4] y)", "(float[N, K] y)"
+    )
     _, lowered = prepared(parsed(text))
     assert lowered.network is None
     assert lowered.problems[0].operator == "If"

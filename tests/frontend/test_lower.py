@@ -313,7 +313,7 @@ def run(network: Any, feeds: dict[str, np.ndarray], start: int, stop: int) -> di
 
 @pytest.mark.parametrize(("family", "known"), [("linear", LINEAR), ("elementwise", ELEMENTWISE), ("shape", SHAPE)])
 def test_the_table_has_every_operator(family: str, known: dict[str, Any]) -> None:
-    assert {row.op for row in FAMILIES[family]} >= set(known)
+    assert {row.op for row in FAMILIES[family]} | {"Constant"} >= set(known)
     assert known.items() <= LOWERINGS.items()
 
 
@@ -389,6 +389,11 @@ def test_constants_that_differ_along_a_merged_axis(constant: tuple[int, ...]) ->
     for start, stop in ((0, 1), (0, 3), (1, 3)):
         found = run(result.network, {"x": x}, start, stop)["y"]
         np.testing.assert_allclose(found, wanted[2 * start : 2 * stop], rtol=1e-5, atol=1e-6)
+
+
+def test_slopes_that_differ_along_a_merged_axis() -> None:
+    source = parsed("g (float[1,2,5] x) => (float[] y) { r = Reshape(x, rows) y = PRelu(r, c) }", rows=at(2, 5), c=normal(2, 1))
+    same_three_ways(source, {"x": normal(3, 2, 5)}, one_at_a_time=True)
 
 
 def test_the_samples_axis_is_followed() -> None:
@@ -537,6 +542,12 @@ def test_a_slice_that_keeps_the_only_sample_keeps_every_sample(cut: list[int]) -
     assert result.network is not None
     x = normal(3, 4)
     assert np.array_equal(run(result.network, {"x": x}, 0, 3)["y"], x)
+
+
+def test_an_output_that_is_constant() -> None:
+    source = parsed("g (float[N,2] x) => (float[] y, float[] c) { c = Constant<value_floats=[1.0, 2.0]>() y = Relu(x) }")
+    network = lowered_network(normalize(prepared(source)[0]))
+    assert run(network, {"x": normal(3, 2)}, 0, 3)["c"].tolist() == [1, 2]
 
 
 def test_outputs_that_nobody_reads() -> None:

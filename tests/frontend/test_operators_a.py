@@ -98,6 +98,11 @@ def elementwise() -> Iterator[Case]:
         yield case(op, fed(5), fed(5))
         yield case(op, fed(5), scalar(0.1))
         yield case(op, fed_ints(3, 6), fed_ints(3, 6))
+    for dtype in (np.uint16, np.uint32, np.uint64):
+        large = fed_ints(np.iinfo(dtype).max, 6, dtype=dtype, low=np.iinfo(dtype).max - 4)
+        for op in ("Max", "Min", *COMPARE.split()):
+            yield case(op, large, fed_ints(9, 6, dtype=dtype), by_onnx=True)
+            yield case(op, large, np.full((), np.iinfo(dtype).max - 2, dtype), by_onnx=True)
     for op in ("And", "Or", "Xor"):
         yield case(op, fed_ints(2, 6, dtype=bool), fed_ints(2, 6, dtype=bool))
         yield case(op, fed_ints(2, 2, 6, dtype=bool), np.array([0, 1, 1, 0, 1, 0], bool))

@@ -7,14 +7,12 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from three_ways import draw, model, prepared, truth
+from three_ways import RNG, draw, model, prepared, truth
 
 from snncc.execute import reference
 from snncc.execute.torch_engine import Engine
 from snncc.ir.network import Network
 from snncc.ir.nodes import Conv, Linear, Operator
-
-RNG = np.random.default_rng(11)
 
 
 def near(found: np.ndarray, want: np.ndarray, step: float) -> None:
@@ -97,7 +95,9 @@ def test_codes_pass_through_other_operators() -> None:
 
 def test_codes_as_input() -> None:
     nodes = [helper.make_node("DequantizeLinear", ["x", "s", "z"], ["y"])]
-    source = model(nodes, {"x": ["N", 5]}, {"s": np.float32(0.1), "z": np.uint8(3)}, ["y"], types={"x": TensorProto.UINT8})
+    source = model(
+        nodes, {"x": ["N", 5]}, {"s": np.float32(0.1), "z": np.uint8(3)}, ["y"], types={"x": TensorProto.UINT8}
+    )
     same(source, {"x": codes(np.uint8, 3, 5)}, 0.1)
 
 

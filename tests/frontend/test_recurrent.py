@@ -92,7 +92,7 @@ def test_defaults_and_opsets(op: str, opset: int) -> None:
 @pytest.mark.parametrize("op", OPS)
 def test_each_output_alone(op: str) -> None:
     for i, name in enumerate(OUTPUTS[op]):
-        ready, lowered = prepared(recurrent(op, outputs=[""] * i + [name]), **SHAPES)
+        _, lowered = prepared(recurrent(op, outputs=[""] * i + [name]), **SHAPES)
         assert lowered.network is not None
         recurrences = [n for n in lowered.network.nodes if isinstance(n, Operator)]
         assert [n.attributes["output"] for n in recurrences] == [name.lower()]
@@ -166,8 +166,11 @@ def test_alpha_and_beta_go_to_those_that_take_them() -> None:
     kinds = ["HardSigmoid", "Tanh", "ScaledTanh", "Sigmoid", "LeakyRelu", "Affine"]
     same(
         recurrent(
-            "LSTM", direction="bidirectional", activations=kinds,
-            activation_alpha=[0.3, 0.7, 0.05, 0.8], activation_beta=[0.4, 0.6, 0.1],
+            "LSTM",
+            direction="bidirectional",
+            activations=kinds,
+            activation_alpha=[0.3, 0.7, 0.05, 0.8],
+            activation_beta=[0.4, 0.6, 0.1],
         )  # fmt: skip
     )
 

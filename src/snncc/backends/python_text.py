@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 import keyword
 import re
 from collections import Counter
@@ -71,7 +72,7 @@ def escaped(text: str) -> str:
 
 def remark(text: str, longest: int = 80) -> str:
     """A foreign name as part of a comment, in printable ASCII."""
-    shown = safe_name(text).encode("unicode_escape").decode("ascii").replace("\\\\", "\\").strip()
+    shown = safe_name(text).encode("unicode_escape").decode("ascii").replace("\\\\", "\\").replace("#", "\\x23").strip()
     return shown if len(shown) <= longest else f"{shown[: longest // 4]}...{shown[3 - longest + longest // 4 :]}"
 
 
@@ -80,7 +81,7 @@ def rule(values: Sequence[Any]) -> str | None:
     if len(values) <= LONG or not all(type(v) is int for v in values):
         return None
     step = values[1] - values[0]
-    if step and all(b - a == step for a, b in zip(values, values[1:], strict=False)):
+    if step and all(b - a == step for a, b in itertools.pairwise(values)):
         return str(Call("range", (str(values[0]), str(values[-1] + (1 if step > 0 else -1)), str(step))))
     count, top = len(values), values[-1] + 1
     if list(values) == [j * top // count for j in range(count)]:
@@ -127,9 +128,9 @@ class Names:
         "/layer1/layer1.0/conv1/Conv_output_0" becomes layer1_0_conv1_conv.
         """
         parts = [p for p in re.split(r"[/:]+", text) if p]
-        parts = [p for p, after in zip(parts, [*parts[1:], ""], strict=True) if not after.startswith(p)]
+        parts = [p for i, p in enumerate(parts) if not "".join(parts[i + 1 : i + 2]).startswith(p)]
         name = re.sub(r"\W+", "_", "_".join(parts), flags=re.ASCII).strip("_").lower()
-        name = re.sub(r"_+", "_", re.sub(r"_output_\d+$", "", name))[-LONGEST_NAME:].strip("_")
+        name = re.sub(r"_+", "_", re.sub(r"_output_\d+(?=_|$)", "", name))[-LONGEST_NAME:].strip("_")
         return self.unique(name if name[:1].isalpha() else f"{kind}_{name}".strip("_"))
 
 

@@ -166,7 +166,7 @@ class Forward:
         return self.linear(node)
 
     def scan(self, node: Neuron) -> Term:
-        """A neuron."""
+        """A neuron: its scan over the steps of its input current."""
         source, net = self.network[node.inputs[0]], self.network
         name, reader = self.values[source.name], net.consumers[source.name]
         if self.layouts[source.name] == "steady":
@@ -187,8 +187,7 @@ class Forward:
             scan = call("leaky_if_scan", current, *arrays, self.array(node.slope), **more)
         else:
             raise TypeError(type(node).__name__)
-        out = Call(scan.head, scan.args, "[0]")
-        return out if self.single else call("fold", out, **self.axis(node))
+        return call("spikes", scan, **self.axis(node))
 
     def linear(self, node: Node) -> Term:
         """A node that is linear in what varies; steady summands follow the gates, steady factors don't."""

@@ -136,12 +136,17 @@ def sections(parts: Sequence[Definition]) -> list[str]:
     return lines[:-1]
 
 
-def shown(node: Node) -> str:
-    """Type and shape of an input or output, N samples."""
-    extents = [
-        "N" if i == node.batch and d == 1 else f"{d} N" if i == node.batch else str(d) for i, d in enumerate(node.shape)
-    ]
-    return f"{node.dtype} [{', '.join(extents)}]"
+def shown(node: Node, *, output: bool = False) -> str:
+    """Type and shape of an input or output of `forward`, N samples."""
+    shape = [str(d) for d in node.shape]
+    if node.batch is not None:
+        extent = node.shape[node.batch]
+        shape[node.batch] = "N" if extent == 1 else f"{extent} N"
+    elif output:  # samples that were computed one by one are stacked
+        shape = ["N", *shape]
+    elif shape:
+        shape[0] = "N"
+    return f"{node.dtype} [{', '.join(shape)}]"
 
 
 def document(forward: Forward, title: str, timesteps: int) -> str:
@@ -149,7 +154,7 @@ def document(forward: Forward, title: str, timesteps: int) -> str:
     net = forward.network
     counts = Counter(type(n).__name__ for n in net.nodes if isinstance(n, NEURONS))
     analog = sum(isinstance(n, Differential) for n in net.nodes)
-    foreign = sorted({remark(f.operator) for n in net.nodes if isinstance(f := getattr(n, "function", n), Foreign)})
+    foreign = sorted({quiet(f.operator) for n in net.nodes if isinstance(f := getattr(n, "function", n), Foreign)})
     limit = net.schedule.limit
     steps = "at every step" if limit is None else "at the first step" if limit == 1 else f"at the first {limit} steps"
     text = DOCUMENT.format(
@@ -175,8 +180,10 @@ def quiet(text: str) -> str:
 def outputs(net: Network) -> str:
     """The outputs in words."""
     if len(net.outputs) == 1:
-        return f"Output: {shown(net[net.outputs[0]])}."
-    return "\n".join(["Outputs, a dict:", *[f"    {quiet(name)}: {shown(net[name])}" for name in net.outputs]])
+        return f"Output: {shown(net[net.outputs[0]], output=True)}."
+    return "\n".join(
+        ["Outputs, a dict:", *[f"    {quiet(name)}: {shown(net[name], output=True)}" for name in net.outputs]]
+    )
 
 
 def class_lines(forward: Forward, timesteps: int) -> list[str]:

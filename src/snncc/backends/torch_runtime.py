@@ -23,6 +23,11 @@ def fold(steps: Tensor, axis: int = 0) -> Tensor:
     return steps.movedim(0, axis).flatten(axis, axis + 1)
 
 
+def spikes(scanned: tuple[Tensor, tuple[Tensor, Tensor]], axis: int = 0) -> Tensor:
+    """What a neuron emits, as a series; its last potential and spike count are not needed."""
+    return fold(scanned[0], axis)
+
+
 def per_step(weights: Sequence[float], like: Tensor) -> Tensor:
     """One number per step, shaped to multiply (T, ...)."""
     return like.new_tensor(weights).reshape(-1, *[1] * (like.ndim - 1))

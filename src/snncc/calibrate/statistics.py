@@ -168,7 +168,7 @@ def collect(
     names = list(axes)
     summaries: dict[Request, Summary] = {}
     seen = 0
-    for feeds in _rebatched(truth, batches, names, axes):
+    for feeds in rebatched(truth, batches, names, axes):
         count = truth.count(feeds)
         values = truth.run(feeds, names, batch_axes=axes)
         for request in requests:
@@ -194,7 +194,7 @@ def _sample_shape(request: Request, shape: tuple[int, ...], count: int) -> tuple
     return (*shape[:at], shape[at] // count, *shape[at + 1 :])
 
 
-def _rebatched(
+def rebatched(
     truth: Values, batches: Iterable[Mapping[str, np.ndarray]], names: list[str], axes: Mapping[str, int]
 ) -> Iterator[dict[str, np.ndarray]]:
     """The samples of `batches` in batches of one size, that keeps the values `names` of a batch within memory."""

@@ -261,7 +261,7 @@ def is_infinite(x: Array, *, negative: bool, positive: bool) -> Array:
 
 
 def bitwise(a: Array, b: Array, *, kind: str) -> Array:
-    """Of integers, bit by bit: and, or, xor; left and right shift a by b bits and fill with zeros."""
+    """Of integers, bit by bit: and, or, xor; left and right shift a by b bits (below zero: by all bits)."""
     functions: dict[str, Any] = {
         "and": np.bitwise_and,
         "or": np.bitwise_or,
@@ -269,6 +269,9 @@ def bitwise(a: Array, b: Array, *, kind: str) -> Array:
         "left": np.left_shift,
         "right": np.right_shift,
     }
+    if kind in ("left", "right"):
+        width = 8 * a.dtype.itemsize
+        b = np.where((b < 0) | (b >= width), width, b).astype(b.dtype)
     return np.asarray(functions[kind](a, b))
 
 

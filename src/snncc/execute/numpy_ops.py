@@ -151,9 +151,11 @@ def affine(x: Array, scale: Array | None, shift: Array | None, *, offset: float 
 
 def weighted_sum(*inputs: Array, coefficients: Sequence[float]) -> Array:
     """sum_i coefficients[i] inputs[i]."""
-    total: Array = inputs[0] * np.asarray(coefficients[0], inputs[0].dtype)
-    for x, c in zip(inputs[1:], coefficients[1:], strict=True):
-        total = total + x * np.asarray(c, x.dtype)
+    # Unsigned integers have no -1 to multiply by.
+    terms = [-x if c == -1 else x * np.asarray(c, x.dtype) for x, c in zip(inputs, coefficients, strict=True)]
+    total: Array = terms[0]
+    for term in terms[1:]:
+        total = total + term
     return total
 
 
@@ -193,9 +195,11 @@ def average_pool(
             np.pad(ones, [(0, 0), (0, 0), *[(padding[i], padding[n + i]) for i in range(n)]], constant_values=1),
             [0] * (2 * n),
         )
-    return total / windows(  # type: ignore[no-any-return]
+    count = windows(
         ones, 0.0, kernel=kernel, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode
     ).sum(axis=taps)
+    inside = tuple(slice(0, extent) for extent in total.shape[-n:])  # none begins in the padding at the end
+    return np.asarray(total / count[(..., *inside)])
 
 
 def reduce_mean(x: Array, *, axes: Sequence[int], keepdims: bool) -> Array:
@@ -248,3 +252,8 @@ def clip(x: Array, *, low: float | None, high: float | None) -> Array:
 def leaky_relu(x: Array, slope: Array) -> Array:
     """x where x >= 0, slope x elsewhere."""
     return np.where(x >= 0, x, x * slope)
+
+
+def quantized_relu(x: Array, step: Array, offset: Array, amplitude: Array, *, levels: int | None) -> Array:
+    """amplitude clip(floor((x + offset) / step), 0, levels)."""
+    return np.asarray(amplitude * np.clip(np.floor((x + offset) / step), 0, levels))

@@ -15,6 +15,20 @@ def truth(x: Tensor) -> Tensor:
     return x > 0.5 if x.is_floating_point() else x != 0
 
 
+def ordered(x: Tensor) -> Tensor:
+    """Unsigned integers, which torch does not compare, as signed ones in the same order."""
+    if x.dtype == torch.uint64:
+        return x.view(torch.int64) ^ torch.iinfo(torch.int64).min
+    return x.to(torch.int64) if x.dtype in (torch.uint16, torch.uint32) else x
+
+
+def unordered(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """The inverse of `ordered`."""
+    if dtype == torch.uint64:
+        return (x ^ torch.iinfo(torch.int64).min).view(torch.uint64)
+    return x.to(dtype) if dtype in (torch.uint16, torch.uint32) else x
+
+
 def erf(x: Tensor) -> Tensor:
     """2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
     return torch.erf(x)
@@ -182,23 +196,25 @@ def ceiling(x: Tensor) -> Tensor:
 
 def modulo(a: Tensor, b: Tensor, *, truncate: bool) -> Tensor:
     """a - b floor(a / b), with the sign of b; `truncate`: a - b trunc(a / b), with the sign of a."""
+    if a.dtype in (torch.uint16, torch.uint32):
+        return torch.remainder(a.to(torch.int64), b.to(torch.int64)).to(a.dtype)
     return torch.fmod(a, b) if truncate else torch.remainder(a, b)
 
 
 def maximum(*inputs: Tensor) -> Tensor:
     """The largest of the inputs, elementwise."""
-    y = inputs[0]
+    y = ordered(inputs[0])
     for x in inputs[1:]:
-        y = torch.maximum(y, x)
-    return y
+        y = torch.maximum(y, ordered(x))
+    return unordered(y, inputs[0].dtype)
 
 
 def minimum(*inputs: Tensor) -> Tensor:
     """The smallest of the inputs, elementwise."""
-    y = inputs[0]
+    y = ordered(inputs[0])
     for x in inputs[1:]:
-        y = torch.minimum(y, x)
-    return y
+        y = torch.minimum(y, ordered(x))
+    return unordered(y, inputs[0].dtype)
 
 
 def select(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -213,22 +229,22 @@ def equal(a: Tensor, b: Tensor) -> Tensor:
 
 def greater(a: Tensor, b: Tensor) -> Tensor:
     """a > b."""
-    return a > b
+    return ordered(a) > ordered(b)
 
 
 def greater_or_equal(a: Tensor, b: Tensor) -> Tensor:
     """a >= b."""
-    return a >= b
+    return ordered(a) >= ordered(b)
 
 
 def less(a: Tensor, b: Tensor) -> Tensor:
     """a < b."""
-    return a < b
+    return ordered(a) < ordered(b)
 
 
 def less_or_equal(a: Tensor, b: Tensor) -> Tensor:
     """a <= b."""
-    return a <= b
+    return ordered(a) <= ordered(b)
 
 
 def logical_and(a: Tensor, b: Tensor) -> Tensor:
@@ -262,12 +278,17 @@ def is_infinite(x: Tensor, *, negative: bool, positive: bool) -> Tensor:
 
 
 def bitwise(a: Tensor, b: Tensor, *, kind: str) -> Tensor:
-    """Of integers, bit by bit: and, or, xor; left and right shift a by b bits and fill with zeros."""
+    """Of integers, bit by bit: and, or, xor; left and right shift a by b bits (below zero: by all bits)."""
     x, y = a.to(torch.int64), b.to(torch.int64)
-    if kind == "left":
-        z = torch.where(y < 64, x << y.clamp(max=63), 0)
-    elif kind == "right":
-        z = torch.where(y < 1, x, torch.where(y < 64, (x >> y.clamp(1, 63)) & ~(-1 << (64 - y.clamp(1, 63))), 0))
+    if kind in ("left", "right"):
+        signed = a.dtype in (torch.int8, torch.int16, torch.int32, torch.int64)
+        far, bits = (y < 0) | (y > 63), y.clamp(1, 63)
+        if kind == "left":
+            z = torch.where(y == 0, x, torch.where(far, 0, x << bits))
+        elif signed:
+            z = torch.where(y == 0, x, torch.where(far, x >> 63, x >> bits))
+        else:
+            z = torch.where(y == 0, x, torch.where(far, 0, (x >> bits) & ~(-1 << (64 - bits))))
     else:
         z = {"and": x & y, "or": x | y, "xor": x ^ y}[kind]
     return z.to(a.dtype)

@@ -71,12 +71,14 @@ class Engine:
         x = array if isinstance(array, Tensor) else torch.from_numpy(np.array(array))
         return x.to(self.device, self.dtype if x.is_floating_point() else None)
 
-    def evaluate(self, feeds: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Every value of a network in its ANN stage."""
-        samples = self.samples(feeds)
+    def evaluate(self, feeds: Mapping[str, Any], known: Mapping[str, Any] | None = None) -> dict[str, Tensor]:
+        """Every value of a network in its ANN stage; the readers of a `known` value get that one."""
+        samples, given = self.samples(feeds), known or {}
         values: dict[str, Tensor] = {}
+        seen: dict[str, Tensor] = {}
         for node in self.network.nodes:
-            values[node.name] = self.plain(node, [values[n] for n in node.inputs], 1.0, samples, feeds)
+            values[node.name] = self.plain(node, [seen[n] for n in node.inputs], 1.0, samples, feeds)
+            seen[node.name] = self.tensor(given[node.name]) if node.name in given else values[node.name]
         return values
 
     def samples(self, feeds: Mapping[str, Any]) -> int:

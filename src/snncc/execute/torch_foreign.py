@@ -24,7 +24,12 @@ def foreign(*operands: Tensor, output: int) -> Tensor:
     """Output number `output` of the model in the last operand, whose inputs are the others."""
     *inputs, model = operands
     session = foreign_session(model.cpu().numpy().tobytes())
-    types = {"tensor(bool)": "bool", "tensor(double)": "float64", "tensor(float)": "float32", "tensor(float16)": "float16"}
+    types = {
+        "tensor(bool)": "bool",
+        "tensor(double)": "float64",
+        "tensor(float)": "float32",
+        "tensor(float16)": "float16",
+    }
     feeds = {}
     for given, x in zip(session.get_inputs(), inputs, strict=True):
         plain = torch.zeros(x.shape, dtype=x.dtype) if x.is_meta else x.detach().cpu()

@@ -191,7 +191,10 @@ def average_pool(
     ones = torch.ones((1, 1, *x.shape[x.ndim - n :]), dtype=x.dtype, device=x.device)
     if count_include_pad:
         ones, padding = pad(ones, padding=(0, 0, *padding[:n], 0, 0, *padding[n:]), value=1.0), [0] * (2 * n)
-    return total / windows(ones, 0.0, padding=padding, **options).sum(-1)  # type: ignore[arg-type]
+    count = windows(ones, 0.0, padding=padding, **options).sum(-1)  # type: ignore[arg-type]
+    for axis in range(-n, 0):
+        count = count.narrow(axis, 0, total.shape[axis])  # no window begins in the padding at the end
+    return total / count
 
 
 def reduce_mean(x: Tensor, *, axes: Sequence[int], keepdims: bool) -> Tensor:
@@ -242,3 +245,8 @@ def clip(x: Tensor, *, low: float | None, high: float | None) -> Tensor:
 def leaky_relu(x: Tensor, slope: Tensor) -> Tensor:
     """x where x >= 0, slope x elsewhere."""
     return torch.where(x >= 0, x, x * slope)
+
+
+def quantized_relu(x: Tensor, step: Tensor, offset: Tensor, amplitude: Tensor, *, levels: int | None) -> Tensor:
+    """amplitude clip(floor((x + offset) / step), 0, levels)."""
+    return amplitude * torch.floor((x + offset) / step).clamp(0, levels)

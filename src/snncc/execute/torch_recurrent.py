@@ -36,6 +36,11 @@ def recurrent_kinds(
     return list(zip(activations[begin:end], alpha[begin:end], beta[begin:end], strict=True))
 
 
+def recurrent_clip(x: Tensor, clip: float | None) -> Tensor:
+    """x in [-clip, clip]."""
+    return x if clip is None else x.clamp(-clip, clip)
+
+
 def recurrent_output(sequences: Sequence[Tensor], last: Sequence[Tensor], output: str) -> Tensor:
     """Y (length, directions, N, hidden), or the last state (directions, N, hidden)."""
     return torch.stack(list(sequences), 1) if output == "y" else torch.stack(list(last))
@@ -64,7 +69,6 @@ def lstm(
 ) -> Tensor:
     """LSTM; (i, o, f, c) = gates + h R^T; C = f c + i g; h = o act(C). A finished sequence keeps its state, Y is 0."""
     steps, size = range(gates.shape[0]), weight.shape[-1]
-    bound = (lambda x: x) if clip is None else (lambda x: x.clamp(-clip, clip))
     sequences, last_h, last_c = [], [], []
     for d, backwards in enumerate(reverse):
         f_act, g_act, h_act = recurrent_kinds(activations, alpha, beta, d, 3)
@@ -74,10 +78,10 @@ def lstm(
         ys: list[Tensor] = []
         for t in reversed(steps) if backwards else steps:
             i, o, f, g = (own[t] + h @ weight[d].T).chunk(4, -1)
-            i = recurrent_activation(bound(i + p_i * c), f_act)
-            f = 1 - i if input_forget else recurrent_activation(bound(f + p_f * c), f_act)
-            new_c = f * c + i * recurrent_activation(bound(g), g_act)
-            o = recurrent_activation(bound(o + p_o * new_c), f_act)
+            i = recurrent_activation(recurrent_clip(i + p_i * c, clip), f_act)
+            f = 1 - i if input_forget else recurrent_activation(recurrent_clip(f + p_f * c, clip), f_act)
+            new_c = f * c + i * recurrent_activation(recurrent_clip(g, clip), g_act)
+            o = recurrent_activation(recurrent_clip(o + p_o * new_c, clip), f_act)
             new_h = o * recurrent_activation(new_c, h_act)
             live = recurrent_live(t, lengths)
             h, c = torch.where(live, new_h, h), torch.where(live, new_c, c)
@@ -105,7 +109,6 @@ def gru(
 ) -> Tensor:
     """GRU; z, r from gates + h R^T; h' = act(gate + (r h) R^T + b), or r (h R^T + b) inside; h = (1 - z) h' + z h."""
     steps, size = range(gates.shape[0]), weight.shape[-1]
-    bound = (lambda x: x) if clip is None else (lambda x: x.clamp(-clip, clip))
     sequences, last = [], []
     for d, backwards in enumerate(reverse):
         f_act, g_act = recurrent_kinds(activations, alpha, beta, d, 2)
@@ -114,9 +117,9 @@ def gru(
         w_zr, w_h = weight[d, : 2 * size].T, weight[d, 2 * size :].T
         ys: list[Tensor] = []
         for t in reversed(steps) if backwards else steps:
-            z, r = recurrent_activation(bound(own[t, :, : 2 * size] + h @ w_zr), f_act).chunk(2, -1)
+            z, r = recurrent_activation(recurrent_clip(own[t, :, : 2 * size] + h @ w_zr, clip), f_act).chunk(2, -1)
             fed = r * (h @ w_h + bias[d]) if reset_after else (r * h) @ w_h + bias[d]
-            new = (1 - z) * recurrent_activation(bound(own[t, :, 2 * size :] + fed), g_act) + z * h
+            new = (1 - z) * recurrent_activation(recurrent_clip(own[t, :, 2 * size :] + fed, clip), g_act) + z * h
             live = recurrent_live(t, lengths)
             h = torch.where(live, new, h)
             ys.append(torch.where(live, new, 0))
@@ -147,8 +150,7 @@ def rnn(
         h = h0[d] + torch.zeros_like(own[0])
         ys: list[Tensor] = []
         for t in reversed(steps) if backwards else steps:
-            x = own[t] + h @ weight[d].T
-            new = recurrent_activation(x if clip is None else x.clamp(-clip, clip), act)
+            new = recurrent_activation(recurrent_clip(own[t] + h @ weight[d].T, clip), act)
             live = recurrent_live(t, lengths)
             h = torch.where(live, new, h)
             ys.append(torch.where(live, new, 0))

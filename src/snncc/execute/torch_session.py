@@ -298,6 +298,18 @@ class Session:
             return counts
         return counts.unflatten(node.batch, (self.samples, -1)).sum(node.batch, dtype=torch.float64)
 
+    def shifted(self, node: Neuron, current: Value, shift: Tensor, gates: Tensor) -> Value:
+        """A neuron's current plus a constant per channel, as a series."""
+        source = self.engine.network[node.inputs[0]]
+        if current.layout == "steady":
+            return Value(current.data + shift, "steady")
+        steps = unfold(current.data, source.batch, len(gates))
+        return Value(fold(steps + shift * stepwise(gates, steps), source.batch), "series")
+
+    def unfolded(self, value: Value, node: Node) -> Tensor:
+        """A series as (T, N, ...)."""
+        return unfold(value.data, node.batch, self.timesteps)
+
     def fire(self, node: Neuron, current: Value, gates: Tensor) -> Value:
         """A neuron over the steps of this piece."""
         engine, source = self.engine, self.engine.network[node.inputs[0]]

@@ -86,7 +86,7 @@ class Inliner:
                 continue
             old.name = f"{name}.before"
             final = self.add("Identity", [new], name)
-            final.dtype, final.shape = old.dtype, old.shape
+            final.type, final.shape = old.type, old.shape
             convenience.replace_all_uses_with(old, final, replace_graph_outputs=True)
         self.graph.remove(self.node, safe=True)
 

@@ -24,14 +24,17 @@ from snncc.ir.nodes import Foreign, Node
 #: What onnxruntime raises; its exceptions have no common base below Exception.
 ORT_ERRORS: tuple[type[Exception], ...] = (
     RuntimeError,
+    TypeError,
     ValueError,
     *(kind for kind in vars(_state).values() if isinstance(kind, type) and issubclass(kind, Exception)),
 )
 #: Operators whose result differs from run to run.
-RANDOM = frozenset(("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"))
+RANDOM = frozenset(
+    ("Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
+)
 
 
-class NotRunnable(Exception):  # noqa: N818 - caught where it is raised for
+class NotRunnable(Exception):
     """onnxruntime does not run the node."""
 
 
@@ -86,7 +89,7 @@ def read_by(node: ir.Node) -> list[ir.Value]:
 
 
 def measured_shapes(node: ir.Node, opsets: Mapping[str, int]) -> list[tuple[tuple[int, ...], ir.DataType]] | None:
-    """The shapes and types of a node's outputs, found by running it on zeros and on random numbers; None if they differ.
+    """The shapes and types of a node's outputs, found by running it on zeros and random numbers; None if they differ.
 
     Only for operators of onnxruntime and for control flow: ONNX's other operators leave a shape open on purpose.
     """
@@ -109,7 +112,7 @@ def measured_shapes(node: ir.Node, opsets: Mapping[str, int]) -> list[tuple[tupl
         try:
             blob = np.frombuffer(one_node_model(node, values, dims, opsets).SerializeToString(), np.uint8)
             results = [foreign(*feeds, blob, output=i) for i in range(len(node.outputs))]
-        except (*ORT_ERRORS, TypeError):
+        except ORT_ERRORS:
             return None
         found.append([(r.shape, ir.DataType.from_numpy(r.dtype)) for r in results])
     return found[0] if found[0] == found[1] else None
@@ -126,7 +129,9 @@ def samples_of(node: Node, count: int, rng: np.random.Generator) -> list[Array]:
     return drawn * (count if node.batch is None else 1)
 
 
-def batch_axis(blob: Array, inputs: Sequence[Node], output: int, shape: tuple[int, ...], *, batched: bool) -> int | None:
+def batch_axis(
+    blob: Array, inputs: Sequence[Node], output: int, shape: tuple[int, ...], *, batched: bool
+) -> int | None:
     """The axis of an output that carries the samples. Raises MixesSamples where there is none."""
     rng = np.random.default_rng(0)
     drawn = [samples_of(x, 3, rng) for x in inputs]
@@ -135,9 +140,7 @@ def batch_axis(blob: Array, inputs: Sequence[Node], output: int, shape: tuple[in
         raise NotRunnable(f"onnxruntime gives it the shape {list(single[0].shape)}, not {list(shape)}")
     if not batched:
         return None
-    stacked = [
-        d[0] if x.batch is None else np.concatenate(d, axis=x.batch) for x, d in zip(inputs, drawn, strict=True)
-    ]
+    stacked = [d[0] if x.batch is None else np.concatenate(d, axis=x.batch) for x, d in zip(inputs, drawn, strict=True)]
     try:
         together = foreign(*stacked, blob, output=output)
     except ORT_ERRORS as error:
@@ -149,11 +152,13 @@ def batch_axis(blob: Array, inputs: Sequence[Node], output: int, shape: tuple[in
     raise MixesSamples("its result for several samples is not made of the results for each")
 
 
-def lower_foreign(g: Builder, node: ir.Node, operand_of: Callable[[ir.Value], Operand], opsets: Mapping[str, int]) -> list[Node | None]:
+def lower_foreign(
+    g: Builder, node: ir.Node, operand_of: Callable[[ir.Value], Operand], opsets: Mapping[str, int]
+) -> list[Node | None]:
     """`Foreign` nodes for the outputs that are read. Raises NotRunnable where onnxruntime refuses."""
     if node.op_type in RANDOM and node.domain in ("", "ai.onnx"):
         raise NotRunnable("its result is random")
-    if node.op_type == "BatchNormalization" and node.attributes.get_int("training_mode", 0):
+    if node.op_type == "BatchNormalization" and node.attributes.get_int("training_mode"):
         raise NotRunnable("its result depends on the other samples of the batch")
     values = read_by(node)
     operands = {str(v.name): x for v in values if isinstance(x := operand_of(v), Node)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lowering of Attention and RotaryEmbedding to products, scales and one masked softmax, so that products run on events."""
+"""Lowering of Attention and RotaryEmbedding to products, scales and one softmax, so that products run on events."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ def attention_bias(
         terms.append(
             g.operator("length_bias", given, batch=given.batch, shape=shape, name=name, dtype="float32", **options)
         )
-    elif (bias := position_bias(queries, keys, past, causal, left, right)) is not None:
-        terms.append(g.node(bias, "positions"))
+    elif (order := position_bias(queries, keys, past, causal, left, right)) is not None:
+        terms.append(g.node(order, "positions"))
     if len(terms) < 2:
         return terms[0] if terms else None
     value_named(g, g.fresh("bias"), broadcast_shape(*[x.shape for x in terms]))
@@ -150,7 +150,9 @@ def attention(
         for op, c in (("scale", 1 / softcap), ("tanh", 0.0), ("scale", softcap)):
             value_named(g, f"{name}.cap", scores.shape)
             g.out = g.fresh(op)
-            scores = g.elementwise("tanh", scores) if op == "tanh" else g.affine(scores, np.float32([c]), None)
+            scores = (
+                g.elementwise("tanh", scores) if op == "tanh" else g.affine(scores, np.full(1, c, np.float32), None)
+            )
     exposed.append(scores)
     if len(g.results) > 3 and g.results[3][0] and qk_matmul_output_mode == 2 and bias is not None:
         value_named(g, g.fresh("masked"), scores.shape)
@@ -175,7 +177,9 @@ def attention(
     return results
 
 
-def cache(g: Builder, operand: Operand, ids: Operand, index: Array, sign: Array | None, axis: int, name: str) -> Operand:
+def cache(
+    g: Builder, operand: Operand, ids: Operand, index: Array, sign: Array | None, axis: int, name: str
+) -> Operand:
     """Cosines or sines for each position and feature, shaped to multiply the heads."""
     if isinstance(operand, np.ndarray) and not isinstance(ids, Node):
         table = operand if ids is None else operand[ids]
@@ -235,8 +239,10 @@ def rotary_embedding(
     parts: list[Node] = []
     for source, table, name in ((y, cos, "cosine"), (other, sin, "sine")):
         value_named(g, g.fresh(name), y.shape)
-        constant = isinstance(table, np.ndarray)
-        parts.append(g.affine(source, table, None) if constant else g.elementwise("multiply", source, table))
+        if isinstance(table, np.ndarray):
+            parts.append(g.affine(source, table, None))
+        else:
+            parts.append(g.elementwise("multiply", source, table))
     whole = rest is None and axis == 1
     value_named(g, final if whole else g.fresh("rotated"), y.shape)
     y = g.sum(parts, (1.0, 1.0))

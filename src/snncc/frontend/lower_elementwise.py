@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from snncc.frontend.builder import Builder, Lowering, MixesSamples, Operand
+from snncc.frontend.builder import Builder, Lowering, MixesSamples, Operand, Unsupported
 from snncc.frontend.lower_linear import constant
-from snncc.ir.nodes import Clip, LeakyRelu, Node, Relu
+from snncc.ir.nodes import Clip, LeakyRelu, Node, Relu, Repeat
 
 #: onnx.TensorProto element types that `cast` distinguishes.
 ELEMENT_TYPES = {
@@ -93,15 +94,50 @@ def neg(g: Builder, x: Operand) -> Node:
 
 
 def same(g: Builder, x: Operand, *_: Operand, **__: object) -> Node:
-    """Identity, and Dropout at inference."""
+    """Identity."""
     x = g.node(x)
     return g.reshape(x, x.shape, batch=x.batch)
+
+
+def constant_value(g: Builder, **attributes: Any) -> Node:
+    """Constant: what is left of it after folding stands behind an output."""
+    (value,) = (np.asarray(v) for name, v in attributes.items() if name.startswith("value"))
+    node = g.node(value if value.dtype != np.float64 else value.astype(np.float32), "value")
+    return g.reshape(node, node.shape)
+
+
+def dropout(
+    g: Builder,
+    x: Operand,
+    ratio_input: Operand = None,
+    training_input: Operand = None,
+    *,
+    ratio: float = 0.5,
+    seed: int | None = None,
+) -> list[Node | None]:
+    """Dropout at inference: nothing is dropped, and the mask says so."""
+    if training_input is not None and bool(constant(training_input, "training_mode").reshape(-1)[0]):
+        dropped = 0.5 if ratio_input is None else float(constant(ratio_input, "ratio").reshape(-1)[0])
+        if dropped != 0:
+            raise Unsupported("training_mode drops values at random", cure="call model.eval() before exporting")
+    x = g.node(x)
+    results: list[Node | None] = [g.reshape(x, x.shape, batch=x.batch)] if g.results[0][0] else [None]
+    if g.select(1):
+        kept = g.node(np.ones(x.shape, np.bool_), "kept")
+        if x.batch is None:
+            results.append(g.reshape(kept, kept.shape))
+        else:
+            repeat = Repeat(name=g.out, inputs=(kept.name,), shape=x.shape, batch=x.batch, dtype="bool")
+            results.append(g.add(repeat))
+    return results
 
 
 def cast(g: Builder, x: Operand, *, to: int, saturate: int = 1, round_mode: str = "up") -> Node:
     """Cast; between float types it changes nothing."""
     x = g.node(x)
-    target = ELEMENT_TYPES.get(to, "float32")
+    if to not in ELEMENT_TYPES and to not in (12, 13):
+        raise Unsupported("its type is neither a float of 16 bits or more nor an integer", cure="cast to a wider type")
+    target = ELEMENT_TYPES.get(to, "uint32" if to == 12 else "uint64")
     if x.dtype == target:
         return g.reshape(x, x.shape, batch=x.batch)
     return g.operator("cast", x, batch=x.batch, dtype=target, to=target)
@@ -143,6 +179,9 @@ def clip(
 def leaky(g: Builder, x: Operand, slope: np.ndarray) -> Node:
     """x where x >= 0, slope x elsewhere."""
     x = g.node(x)
+    own = None if x.batch is None else x.batch - len(x.shape) + slope.ndim
+    if own is not None and own >= 0 and slope.shape[own] > 1:
+        raise MixesSamples("its slopes differ along the samples' axis")
     return g.add(LeakyRelu(name=g.out, inputs=(x.name,), shape=x.shape, batch=x.batch, slope=g.array("slope", slope)))
 
 
@@ -221,8 +260,9 @@ LOWERINGS: dict[str, Lowering] = {
     "Cast": cast,
     "CastLike": cast_like,
     "Clip": clip,
+    "Constant": constant_value,
     "Div": div,
-    "Dropout": same,
+    "Dropout": dropout,
     "Exp": exp,
     "Identity": same,
     "LeakyRelu": leaky_relu,

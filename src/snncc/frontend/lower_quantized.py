@@ -36,6 +36,8 @@ def floating(array: Array) -> Array:
 
 def spread_out(parameter: Operand, shape: Sequence[int], axis: int, block: int, what: str) -> Operand:
     """A scale or zero point shaped to broadcast against the value: per tensor, per axis or per block."""
+    if isinstance(parameter, Node) and any(d > 1 for d in parameter.shape):
+        raise Unsupported(f"its {what} is computed at run time", cure=f"export with a constant {what}")
     if not isinstance(parameter, np.ndarray):
         return parameter
     array = floating(parameter)
@@ -76,9 +78,10 @@ def value_of(g: Builder, name: str) -> Array | None:
 def dequantized(g: Builder, x: Operand, scale: Operand, zero: Operand) -> Node:
     """scale (x - zero) as the value being lowered; directly behind its `quantize` the two become one."""
     zero = np.zeros((), np.float32) if zero is None else zero
-    if isinstance(x, Operator) and x.op == "quantize" and isinstance(scale, np.ndarray):
+    constants = isinstance(scale, np.ndarray) and isinstance(zero, np.ndarray)
+    if isinstance(x, Operator) and x.op == "quantize" and constants:
         given = [value_of(g, name) for name in x.inputs[1:]]
-        if all(a is not None and np.array_equal(a, b) for a, b in zip(given, (scale, zero), strict=True)):
+        if all(a is not None and np.array_equal(a, np.asarray(b)) for a, b in zip(given, (scale, zero), strict=True)):
             return g.add(
                 Operator(
                     name=g.out,
@@ -96,7 +99,9 @@ def dequantized(g: Builder, x: Operand, scale: Operand, zero: Operand) -> Node:
     value_named(g, g.fresh("centred"), codes.shape)
     centred = g.sum([codes, as_codes(g, zero, "zero")], (1.0, -1.0))
     value_named(g, final, codes.shape)
-    return g.affine(centred, scale, None) if isinstance(scale, np.ndarray) else g.elementwise("multiply", centred, scale)
+    return (
+        g.affine(centred, scale, None) if isinstance(scale, np.ndarray) else g.elementwise("multiply", centred, scale)
+    )
 
 
 def quantize_linear(
@@ -116,7 +121,9 @@ def quantize_linear(
     if not value.shape:
         axis = 0
     scale = spread_out(y_scale, value.shape, axis, block_size, "scale")
-    return quantized(g, "quantize", value, scale, spread_out(y_zero_point, value.shape, axis, block_size, "zero"), g.dtype)
+    return quantized(
+        g, "quantize", value, scale, spread_out(y_zero_point, value.shape, axis, block_size, "zero"), g.dtype
+    )
 
 
 def dequantize_linear(
@@ -147,7 +154,7 @@ def dynamic_quantize_linear(g: Builder, x: Operand) -> list[Node | None]:
         parameters.append(g.operator(op, x, batch=None, shape=(), name=own, dtype="float32"))
         results[i] = parameters[-1]
     value_named(g, name, x.shape)
-    results[0] = quantized(g, "quantize", x, *parameters, "uint8")
+    results[0] = quantized(g, "quantize", x, parameters[0], parameters[1], "uint8")
     return results
 
 
@@ -207,7 +214,7 @@ def matrix(g: Builder, x: Operand, scale: Operand, zero: Operand, axis: int, nam
     scale, zero = along(scale, axis), along(np.zeros((), np.float32) if zero is None else zero, axis)
     if isinstance(x, np.ndarray) and isinstance(scale, np.ndarray) and isinstance(zero, np.ndarray):
         return (floating(x) - zero) * scale
-    value_named(g, g.fresh(name), g.node(x).shape if isinstance(x, Node) else np.shape(x))
+    value_named(g, g.fresh(name), x.shape if x is not None else ())
     return dequantized(g, x, scale, zero)
 
 

@@ -121,7 +121,7 @@ class Layer:
             final, name = g.out, g.fresh("by_direction") if self.layout else g.out
             inner = [g.shape[order.index(k)] for k in range(len(order))] if self.layout else g.shape
             every = {**self.options, **options, "output": output}
-            node: Node = g.operator(op, *inputs, batch=axis, shape=inner, name=name, **every)
+            node: Node = g.operator(op, *inputs, batch=axis, shape=inner, name=name, **every)  # type: ignore[arg-type]
             made[i] = g.transpose(node, order, name=final) if self.layout else node
         return made
 

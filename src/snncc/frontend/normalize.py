@@ -33,7 +33,7 @@ def may_fold(node: ir.Node) -> bool | None:
             if v is not None and v.const_value is not None and v.const_value.size <= 64
         ]
         if node.op_type == "Range":
-            start, limit, delta = (float(s) for s in sizes)
+            start, limit, delta = (float(s.reshape(-1)[0]) for s in sizes)
             entries = abs(limit - start) / max(abs(delta), 1e-30)
         elif node.op_type == "Tile":
             first = node.inputs[0]

@@ -61,7 +61,8 @@ def infer_shapes(model: ir.Model) -> None:
             open_shape = out is not None and (out.shape is None or not all(isinstance(d, int) for d in out.shape))
             if out is None or not open_shape:
                 continue
-            for value, (dims, kind) in zip(node.outputs, measured_shapes(node, model.opset_imports) or (), strict=False):
+            measured = measured_shapes(node, model.opset_imports) or ()
+            for value, (dims, kind) in zip(node.outputs, measured, strict=False):
                 value.shape, value.dtype, found = ir.Shape(dims), kind, True
             if node.domain not in ("", "ai.onnx"):
                 continue

@@ -6,16 +6,16 @@ from __future__ import annotations
 import math
 
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS, Conv, ConvTranspose, Linear, Node, Operator
+from snncc.ir.nodes import SPIKING, Conv, ConvTranspose, Linear, Node, Operator
 
 
 def tail(network: Network) -> frozenset[str]:
     """The values that carry rates and from which no neuron is reached: they can be computed on sums over time."""
     feeds_neuron: set[str] = set()
     for node in reversed(network.nodes):
-        if isinstance(node, NEURONS) or node.name in feeds_neuron:
+        if isinstance(node, SPIKING) or node.name in feeds_neuron:
             feeds_neuron.update(node.inputs)
-            if isinstance(node, NEURONS):
+            if isinstance(node, SPIKING):
                 feeds_neuron.add(node.name)
     return frozenset(n.name for n in network.nodes if n.name in network.varying and n.name not in feeds_neuron)
 

@@ -8,7 +8,7 @@ from snncc.ir.network import Network
 from snncc.ir.nodes import (
     ACTIVATIONS,
     LINEAR_NODES,
-    NEURONS,
+    SPIKING,
     BatchNorm,
     Differential,
     Foreign,
@@ -21,7 +21,7 @@ from snncc.ir.nodes import (
 #: What a value that carries rates may be computed by, stage by stage. Static values may be computed by anything.
 LEGAL: dict[str, tuple[type[Node], ...]] = {
     "ann": (Input, *LINEAR_NODES, *ACTIVATIONS, MaxPool, Operator, Foreign, Differential),
-    "snn": (Input, *(kind for kind in LINEAR_NODES if kind is not BatchNorm), Operator, Differential, *NEURONS),
+    "snn": (Input, *(kind for kind in LINEAR_NODES if kind is not BatchNorm), Operator, Differential, *SPIKING),
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.network import Network
-from snncc.ir.nodes import ACTIVATIONS, NEURONS, Differential, Input, MaxPool, Node
+from snncc.ir.nodes import ACTIVATIONS, SPIKING, Differential, Input, MaxPool, Node
 
 #: Classes of nodes: neurons and event pooling; linear; functions on running means; evaluated by onnxruntime; static.
 CLASSES = ("spiking", "linear", "differential", "foreign", "static")
@@ -19,7 +19,7 @@ def node_class(net: Network, node: Node) -> str:
     """The class of a node, in either stage (an activation counts as the neuron that it becomes)."""
     if node.name not in net.varying:
         return "static"
-    if isinstance(node, (*NEURONS, *ACTIVATIONS, MaxPool)):
+    if isinstance(node, (*SPIKING, *ACTIVATIONS, MaxPool)):
         return "spiking"
     inner = node.function if isinstance(node, Differential) else node
     if isinstance(inner, MaxPool):

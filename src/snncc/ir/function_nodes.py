@@ -40,6 +40,25 @@ class LeakyRelu(Node, frozen=True, kw_only=True, tag=True):
         return Call(function="leaky_relu", arrays=(self.slope,))
 
 
+class QuantizedRelu(Node, frozen=True, kw_only=True, tag=True):
+    """A staircase: y = amplitude clip(floor((x + offset) / step), 0, levels); step > 0.
+
+    offset = step / 2 rounds half up; amplitude = step is a quantised ReLU. `levels` None: no upper end. The arrays
+    broadcast against the node's shape.
+    """
+
+    step: str
+    offset: str
+    amplitude: str
+    levels: int | None = None
+    ARRAYS = ("step", "offset", "amplitude")
+
+    def call(self) -> Call:
+        """See `Node.call`."""
+        arrays = (self.step, self.offset, self.amplitude)
+        return Call(function="quantized_relu", arrays=arrays, options={"levels": self.levels})
+
+
 class MaxPool(Window, frozen=True, kw_only=True, tag=True):
     """Maximum over each window; padding never wins."""
 

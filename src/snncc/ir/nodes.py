@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from snncc.ir.base import Attribute, Call, Ints, Node
-from snncc.ir.function_nodes import Clip, Foreign, LeakyRelu, MaxPool, Operator, Relu
+from snncc.ir.function_nodes import Clip, Foreign, LeakyRelu, MaxPool, Operator, QuantizedRelu, Relu
 from snncc.ir.linear_nodes import (
     Affine,
     AveragePool,
@@ -25,7 +25,7 @@ from snncc.ir.linear_nodes import (
     Transpose,
     Window,
 )
-from snncc.ir.spiking_nodes import IF, Differential, LeakyIF, Neuron, SignedIF
+from snncc.ir.spiking_nodes import IF, AdaptiveIF, Differential, Encoder, LeakyIF, MsatIF, Neuron, SignedIF
 
 SOURCES = (Input, Constant)
 LINEAR_NODES = (
@@ -45,8 +45,10 @@ LINEAR_NODES = (
     Transpose,
     Expand,
 )
-ACTIVATIONS = (Relu, Clip, LeakyRelu)
-NEURONS = (IF, SignedIF, LeakyIF)
+ACTIVATIONS = (Relu, Clip, LeakyRelu, QuantizedRelu)
+NEURONS = (IF, SignedIF, LeakyIF, AdaptiveIF, MsatIF)
+#: What emits spikes: neurons, and encoders of the input.
+SPIKING = (*NEURONS, Encoder)
 
 #: Every node type, as `network.json` may contain it.
 AnyNode = (
@@ -70,12 +72,16 @@ AnyNode = (
     | Relu
     | Clip
     | LeakyRelu
+    | QuantizedRelu
     | MaxPool
     | Operator
     | Foreign
     | IF
     | SignedIF
     | LeakyIF
+    | AdaptiveIF
+    | MsatIF
+    | Encoder
     | Differential
 )
 
@@ -85,6 +91,8 @@ __all__ = [
     "LINEAR_NODES",
     "NEURONS",
     "SOURCES",
+    "SPIKING",
+    "AdaptiveIF",
     "Affine",
     "AnyNode",
     "Attribute",
@@ -97,6 +105,7 @@ __all__ = [
     "Conv",
     "ConvTranspose",
     "Differential",
+    "Encoder",
     "Expand",
     "Foreign",
     "Input",
@@ -105,10 +114,12 @@ __all__ = [
     "LeakyRelu",
     "Linear",
     "MaxPool",
+    "MsatIF",
     "Neuron",
     "Node",
     "Operator",
     "Pad",
+    "QuantizedRelu",
     "Reduce",
     "Relu",
     "Repeat",

@@ -22,11 +22,20 @@ class Neuron(Node, frozen=True, kw_only=True):
     v_init: str
     ARRAYS: ClassVar[tuple[str, ...]] = ("threshold", "amplitude", "v_init")
 
+    @property
+    def graded(self) -> bool:
+        """Whether the values that it emits need not be multiples of `amplitude`."""
+        return False
+
 
 class IF(Neuron, frozen=True, kw_only=True, tag=True):
-    """Integrate and fire: u += x; z = [u >= threshold]; u -= z threshold (or u = 0); y = amplitude z."""
+    """Integrate and fire: u += x; z = [u >= threshold]; u -= z threshold (or u = 0); y = amplitude z.
+
+    With `burst` m > 1, z = clip(floor(u / threshold), 0, m): several spikes at once catch up after a late start.
+    """
 
     reset: Literal["subtract", "zero"] = "subtract"
+    burst: int = 1
 
 
 class SignedIF(Neuron, frozen=True, kw_only=True, tag=True):
@@ -52,6 +61,75 @@ class LeakyIF(Neuron, frozen=True, kw_only=True, tag=True):
     negative: Literal["signed", "early"] = "signed"
     levels: int = 1
     ARRAYS = ("threshold", "amplitude", "v_init", "slope")
+
+    @property
+    def graded(self) -> bool:
+        """Negative values are multiples of slope amplitude."""
+        return True
+
+
+class AdaptiveIF(Neuron, frozen=True, kw_only=True, tag=True):
+    """Integrate and fire whose firing threshold c threshold adapts to the layer's largest input current.
+
+    m = max_i x_i / threshold_i over the neurons of the sample (or of the batch); c starts at eta and becomes
+    min(1, max(c, m)) [running_max] or m where eta < m < 1 [alg2]; without `adapt` it stays. u += x;
+    z = [u >= c threshold]; u -= z threshold, y = amplitude z [vmax]; u -= z c threshold, y = amplitude z [vcur]; or
+    u -= z c threshold, y = c amplitude z [graded].
+    """
+
+    eta: float = 0.7
+    rule: Literal["running_max", "alg2"] = "running_max"
+    adapt: bool = True
+    subtract: Literal["vmax", "vcur", "graded"] = "vmax"
+    scope: Literal["sample", "batch"] = "sample"
+
+    @property
+    def graded(self) -> bool:
+        """Whether a spike carries the threshold of its step."""
+        return self.subtract == "graded"
+
+
+class MsatIF(Neuron, frozen=True, kw_only=True, tag=True):
+    """Integrate and fire with the multi-stage adaptive threshold; potentials in units of `threshold`.
+
+    v += x / threshold; th = 1 at the first step, then sigmoid(DTT + DET) with d = v_last - mean of the residuals,
+    DTT = tau_mp (alpha d + v_t + k_a ln(1 + exp(d / k_i))), DET = tau_rd exp(-x / (threshold c)), each 0 where it is
+    switched off (both off: th = 1); z = min(burst, floor(v / th)), kept with probability `confidence` in the first
+    `unsure` steps; v -= th z; y = amplitude th z. `key` names the random stream.
+    """
+
+    alpha: float
+    k_a: float
+    k_i: float
+    c: float
+    tau_mp: float
+    tau_rd: float
+    v_t: float = -1.0
+    dtt: bool = True
+    det: bool = True
+    burst: int = 1
+    confidence: float = 1.0
+    unsure: int = 16
+    key: int = 0
+
+    @property
+    def graded(self) -> bool:
+        """A spike carries the threshold of its step."""
+        return True
+
+
+class Encoder(Node, frozen=True, kw_only=True, tag=True):
+    """Spikes of amplitude `scale` for an input x, with the sign of x; p = min(1, |x| / scale).
+
+    poisson: a spike with probability p at each step while the input is on, from the random stream `key`.
+    uniform: at fixed intervals, floor(D(t) p + phase) - floor(D(t-1) p + phase) spikes at step t.
+    """
+
+    kind: Literal["poisson", "uniform"]
+    scale: str
+    phase: float = 0.5
+    key: int = 0
+    ARRAYS = ("scale",)
 
 
 class Differential(Node, frozen=True, kw_only=True, tag=True):

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from snncc.transform.base import Transform
 from snncc.transform.fold_batchnorm import fold_batchnorm
+from snncc.transform.minimize_threshold_error import minimize_threshold_error
+from snncc.transform.match_currents import match_currents
 from snncc.transform.rewrite_functions import rewrite_functions
 from snncc.transform.rewrite_max_pooling import rewrite_max_pooling
 from snncc.transform.select_neuron import select_neuron
@@ -18,5 +20,7 @@ TRANSFORMS: tuple[Transform, ...] = (
     rewrite_functions,
     select_neuron,
     balance_thresholds,
+    minimize_threshold_error,
     initialize_membrane,
+    match_currents,
 )

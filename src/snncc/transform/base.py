@@ -71,6 +71,8 @@ class Context:
         """The request for a statistic of an ANN value."""
         axis = channel_axis(self.ann, self.ann[name])
         batch = self.values.batch_axis(name)
+        if granularity == "channel" and len(self.ann[name].shape) == 1 and not self.values.one_at_a_time:
+            granularity = "layer"  # nothing but samples
         shift = 1 if self.values.one_at_a_time else 0
         return Request(name, granularity, axis + shift, 0 if batch is None else batch, histogram, absolute)
 
@@ -84,9 +86,14 @@ class Context:
             self.cache |= collect(self.values, batches, missing, progress=told)
         return {r: self.cache[r] for r in requests}
 
-    def shaped(self, statistic: Any) -> Any:
-        """A statistic's array with the rank of the node it belongs to."""
-        return statistic[0] if self.values.one_at_a_time else statistic
+    def shaped(self, statistic: Any, node: Node) -> Any:
+        """A statistic's array with the rank of the node, extent 1 on the samples' axis so that it broadcasts.
+
+        Entries of one sample that the graph merged into that axis share the largest.
+        """
+        if self.values.one_at_a_time:
+            return statistic[0]
+        return statistic if node.batch is None else statistic.max(axis=node.batch, keepdims=True)
 
 
 def channel_axis(network: Network, node: Node) -> int:
@@ -96,12 +103,13 @@ def channel_axis(network: Network, node: Node) -> int:
         source = network[name]
         if len(source.shape) != rank:
             break
-        if isinstance(source, Conv | ConvTranspose):
+        if isinstance(source, Conv | ConvTranspose) and node.batch != 1:
             return 1
-        if isinstance(source, Linear):
+        if isinstance(source, Linear) and node.batch != source.axis:
             return source.axis
         name = source.inputs[0]
-    return min(1, rank - 1) if rank != 3 else 2
+    axis = min(1, rank - 1) if rank != 3 else 2
+    return axis if axis != node.batch else next((i for i in range(rank) if i != axis), axis)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,7 +58,7 @@ def balance_thresholds(
     changed: list[Neuron] = []
     for node in neurons(net):
         summary = summaries[wanted[node.name]]
-        level = ctx.shaped(summary.percentile(percentile, nonzero=nonzero) if histogram else summary.max)
+        level = ctx.shaped(summary.percentile(percentile, nonzero=nonzero) if histogram else summary.max, node)
         original = ctx.ann[node.name]
         if isinstance(original, Clip) and original.high is not None:
             level = np.minimum(level, original.high)

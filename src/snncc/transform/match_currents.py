@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pass `match_currents`: layer by layer, on spiking inputs, currents are matched to the ANN's pre-activations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+
+from snncc.execute.plan import BUDGET
+from snncc.execute.replay import AnnReplay, Replay, last_readers
+from snncc.ir.network import Array, Network
+from snncc.ir.nodes import (
+    Affine,
+    Conv,
+    ConvTranspose,
+    Differential,
+    Linear,
+    Neuron,
+    Node,
+    Reshape,
+    Sum,
+    Transpose,
+)
+from snncc.transform.base import Context, Fidelity, channel_axis, transform
+from snncc.transform.features import Weighted, as_weight, patches, positions, ridge, targets
+from snncc.transform.thresholds import neurons
+
+WEIGHTED = (Conv, ConvTranspose, Linear)
+MIN_GAIN = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A weighted node that reaches a neuron alone, and the nodes from it to the neuron's current."""
+
+    node: Weighted
+    path: tuple[Node, ...]
+
+
+def branches(net: Network, neuron: Neuron) -> list[Branch]:
+    """The weighted nodes that feed one neuron and nothing else, through nodes whose effect can be undone."""
+    found: list[Branch] = []
+
+    def walk(name: str, path: tuple[Node, ...]) -> None:
+        node = net[name]
+        if len(net.consumers[name]) > 1 or name in net.outputs or name not in net.varying:
+            return
+        if isinstance(node, WEIGHTED):
+            found.append(Branch(node, path))
+        elif isinstance(node, Sum | Affine | Reshape | Transpose) and net.is_linear(node):
+            for source in node.inputs:
+                walk(source, (node, *path))
+
+    walk(neuron.inputs[0], ())
+    return found
+
+
+def undo(net: Network, branch: Branch, residual: Tensor, arrays: Mapping[str, Tensor]) -> Tensor | None:
+    """The residual at the weighted node that would explain a residual of the current; None if it can't be told."""
+    source = branch.node.name
+    steps: list[tuple[Node, str]] = []
+    for node in branch.path:
+        steps.append((node, source))
+        source = node.name
+    for node, read in reversed(steps):
+        shape, batch = net[read].shape, net[read].batch
+        extents = [-1 if i == batch else d for i, d in enumerate(shape)]
+        if isinstance(node, Transpose):
+            residual = residual.permute(*np.argsort(node.permutation).tolist())
+        elif isinstance(node, Reshape):
+            residual = residual.reshape(extents)
+        elif tuple(node.shape) != tuple(shape):
+            return None  # broadcasting: several entries of the current share one entry
+        elif isinstance(node, Sum):
+            residual = residual / node.coefficients[node.inputs.index(read)]
+        elif isinstance(node, Affine) and node.scale is not None:
+            scale = arrays[node.scale]
+            if bool((scale == 0).any()):
+                return None
+            residual = residual / scale
+    return residual
+
+
+@dataclass(slots=True)
+class Matching:
+    """The sweep over the layers: the network as corrected so far, and the samples carried along."""
+
+    net: Network
+    ctx: Context
+    replay: Replay
+    ann: AnnReplay
+    generator: torch.Generator
+    changed: dict[str, Array] = field(default_factory=dict)
+    renamed: dict[str, Node] = field(default_factory=dict)
+
+    def put(self, node: Node, name: str, value: Tensor) -> None:
+        """Replace an array of the running network."""
+        self.replay.engine.arrays[name] = value.to(self.replay.engine.dtype)
+        self.changed[name] = value.numpy().astype(np.float32)
+
+    def residual(self, neuron: Neuron, index: int) -> Tensor:
+        """ANN pre-activation minus the mean current, for one batch."""
+        source = neuron.inputs[0]
+        return self.ann.value(source, index) - self.replay.mean(source, index)
+
+    def solve(self, branch: Branch, neuron: Neuron, strength: float, rows: int) -> None:
+        """Least squares of the residual on what the node sees, at random positions of all samples."""
+        node, engine = branch.node, self.replay.engine
+        weight, count = engine.arrays[node.weight], len(self.replay.batches)
+        collected: list[tuple[Tensor, Tensor]] = []
+        for index in range(count):
+            residual = undo(self.net, branch, self.residual(neuron, index), engine.arrays)
+            if residual is None:
+                return
+            total = positions(node, tuple(residual.shape))
+            share = max(1, rows // count)
+            every = torch.arange(total)
+            pick = every if total <= share else torch.randperm(total, generator=self.generator)[:share]
+            seen = self.replay.mean(node.inputs[0], index)
+            collected.append((patches(seen, node, weight, pick), targets(residual, node, pick)))
+        delta, intercept = ridge(
+            torch.cat([f for f, _ in collected], 1), torch.cat([r for _, r in collected], 1), strength
+        )
+        self.put(node, node.weight, weight + as_weight(delta, node, weight).to(weight.dtype))
+        if node.bias is not None:
+            bias = engine.arrays[node.bias]
+            self.put(node, node.bias, bias + intercept.reshape(-1).to(bias.dtype))
+
+    def fire(self, neuron: Neuron, shift: Tensor, rounds: int, axis: int) -> Tensor:
+        """Run the neuron on its current plus a shift per channel; the shift follows the mean error for some rounds."""
+        engine, steps = self.replay.engine, self.replay.timesteps
+        currents = [self.replay.series(neuron.inputs[0], i) for i in range(len(self.replay.batches))]
+        for turn in range(rounds + 1):
+            error, seen = torch.zeros_like(shift, dtype=torch.float64), 0
+            for index, current in enumerate(currents):
+                session = self.replay.session(index)
+                gates = session.gates(0, steps)
+                moved = session.shifted(neuron, current, shift, gates)
+                out = session.unfolded(session.fire(neuron, moved, gates), neuron)
+                if turn == rounds:
+                    self.replay.keep(neuron.name, index, out)
+                    continue
+                mean = out.sum(0) / engine.network.schedule.divisor(steps)
+                target = self.ann.value(neuron.name, index)
+                axes = tuple(i for i in range(target.ndim) if i != axis)
+                error += (target - mean).double().sum(axes, keepdim=True)
+                seen += target.numel() // target.shape[axis]
+            if turn < rounds:
+                shift = shift + (error / seen).to(shift.dtype)
+        self.replay.done.add(neuron.name)
+        return shift
+
+
+def unshared(net: Network) -> tuple[Network, list[str]]:
+    """The network with an array of its own for every weight and bias of a weighted node; which nodes were unshared."""
+    seen: set[str] = set()
+    arrays: dict[str, Array] = {}
+    names: list[str] = []
+
+    def change(node: Node) -> Node:
+        if not isinstance(node, WEIGHTED):
+            return node
+        fields: dict[str, Any] = {}
+        for f in ("weight", "bias"):
+            name = getattr(node, f)
+            if name is None:
+                outputs = node.shape[node.axis if isinstance(node, Linear) else 1]
+                arrays[f"{node.name}/bias"] = np.zeros(outputs, np.float32)
+                fields[f] = f"{node.name}/bias"
+            elif name in seen:
+                fields[f] = f"{node.name}/own-{f}"
+                arrays[fields[f]] = net.arrays[name]
+                names.append(node.name)
+            seen.add(fields.get(f, name))
+        return msgspec.structs.replace(node, **fields)
+
+    return net.rewrite(change, arrays), list(dict.fromkeys(names))
+
+
+@transform(fidelity=Fidelity.EMPIRICAL, needs={"thresholds", "membrane"}, gives={"matched"})
+def match_currents(
+    net: Network,
+    ctx: Context,
+    *,
+    weights: bool = True,
+    strength: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1e-3,
+    rows: Annotated[int, msgspec.Meta(ge=64, le=1 << 20)] = 32768,
+    bias_rounds: Annotated[int, msgspec.Meta(ge=0, le=20)] = 3,
+) -> Network:
+    """Correct each layer on spiking inputs, in topological order, every earlier layer already spiking.
+
+        R = X - mean_t I(t);   (F'F + strength m 1) d = F'R;   W += d, b += intercept       (weights)
+        b += E[a - mean_t y(t)] per channel, `bias_rounds` times                              (bias)
+
+    X and a are the ANN's pre-activation and activation, I and y the neuron's current and output over the design T,
+    F what the weighted node sees of the mean spikes at up to `rows` random positions, m the mean diagonal of F'F. The
+    last convolution of a residual block thereby corrects the error that has gathered on its shortcut. No labels, no
+    gradients. Each layer is simulated once; the bias rounds run the neurons alone.
+
+    Options    weights; strength of the ridge; rows; bias_rounds
+    Shapes     those of the weights
+    Guarantee  measured
+    Refuses    nothing; a weighted node that feeds several neurons, or reaches its neuron through pooling, keeps its
+               weights, and its neuron is corrected by bias alone
+    Source     bias rounds: arXiv:2106.06984; the least squares on spiking inputs are this project's own
+    """
+    net, names = unshared(net)
+    for name in names:
+        ctx.note("information", name, "shared weights got a copy of their own, to be corrected on their own")
+    size = max(1, min(len(ctx.calibration), BUDGET // (4 * ctx.timesteps * largest(net))))
+    feeds = list(ctx.calibration.batches(1 if ctx.values.one_at_a_time else size))
+    ends = frozenset(n.name for n in net.nodes if isinstance(n, (Neuron, Differential)) and n.name in net.varying)
+    work = Matching(
+        net=net,
+        ctx=ctx,
+        replay=Replay(net, feeds, ctx.timesteps),
+        ann=AnnReplay(ctx.ann, feeds, ends),
+        generator=torch.Generator().manual_seed(ctx.seed),
+    )
+    readers = last_readers(net, ends)
+    order = [node for node in net.nodes if node.name in ends]
+    remaining = {node.name for node in neurons(net)}
+    shifts: dict[str, Tensor] = {}
+    for done, node in enumerate(order):
+        if not remaining:
+            break
+        ctx.progress("matching currents", done, len(order))
+        if isinstance(node, Neuron):
+            shifts[node.name] = match_layer(work, node, weights, strength, rows, bias_rounds)
+            remaining.discard(node.name)
+        else:
+            for index in range(len(feeds)):
+                work.replay.simulate_end(node, index)
+        for index in range(len(feeds)):
+            work.ann.value(node.name, index)
+        work.replay.release(node.name, readers)
+        work.ann.release(node.name, readers)
+    ctx.progress("matching currents", len(order), len(order))
+    return with_shifts(net.with_arrays(work.changed), shifts)
+
+
+@torch.no_grad()
+def match_layer(
+    work: Matching, neuron: Neuron, weights: bool, strength: float, rows: int, bias_rounds: int
+) -> Tensor:
+    """Correct one layer; returns the shift of its current per channel."""
+    if weights:
+        for branch in branches(work.net, neuron):
+            work.solve(branch, neuron, strength, rows)
+    axis = channel_axis(work.net, neuron)
+    shape = [neuron.shape[axis] if i == axis else 1 for i in range(len(neuron.shape))]
+    return work.fire(neuron, torch.zeros(shape), bias_rounds, axis)
+
+
+def largest(net: Network) -> int:
+    """Entries of the largest value of one sample."""
+    return max(int(np.prod(node.shape)) for node in net.nodes)
+
+
+def with_shifts(net: Network, shifts: Mapping[str, Tensor]) -> Network:
+    """The shifts of currents put into a bias where a weighted node alone feeds the neuron, else an affine node."""
+    arrays: dict[str, Array] = {}
+
+    def change(node: Node) -> Node | list[Node]:
+        if node.name not in shifts or not isinstance(node, Neuron):
+            return node
+        value = shifts[node.name].numpy().astype(np.float32)
+        direct = [b for b in branches(net, node) if all(isinstance(p, Sum) and p.shape == b.node.shape for p in b.path)]
+        if direct and direct[0].node.bias is not None and channel_axis(net, node) == out_axis(direct[0].node):
+            branch, sign = direct[0], 1.0
+            source = branch.node.name
+            for step in branch.path:
+                sign *= step.coefficients[step.inputs.index(source)] if isinstance(step, Sum) else 1.0
+                source = step.name
+            bias = str(branch.node.bias)
+            arrays[bias] = (arrays.get(bias, net.arrays[bias]) + value.reshape(-1) / sign).astype(np.float32)
+            return node
+        name = f"{node.name}.corrected"
+        arrays[f"{name}/shift"] = value
+        source_node = net[node.inputs[0]]
+        extra = Affine(
+            name=name,
+            inputs=node.inputs,
+            shape=source_node.shape,
+            batch=source_node.batch,
+            shift=f"{name}/shift",
+        )
+        return [extra, msgspec.structs.replace(node, inputs=(name,))]
+
+    return net.rewrite(change, arrays)
+
+
+def out_axis(node: Weighted) -> int:
+    """The axis of a weighted node's output channels."""
+    return node.axis if isinstance(node, Linear) else 1
