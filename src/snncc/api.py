@@ -30,7 +30,7 @@ from snncc.ir.network import Network
 from snncc.ir.nodes import NEURONS
 from snncc.ir.text import to_text
 from snncc.manifest import Manifest, Samples
-from snncc.output import write_folder
+from snncc.output import refuse_existing, write_folder
 from snncc.pipeline import Progress, Record, quiet
 from snncc.recipe import Recipe
 from snncc.report.summary import report
@@ -75,7 +75,7 @@ def convert(
     *,
     method: str | None = None,
     recipe_file: Path | str | None = None,
-    timesteps: int = DEFAULT_TIMESTEPS,
+    timesteps: int | None = None,
     calib: Path | str | Dataset | None = None,
     out: Path | str | None = None,
     granularity: str | None = None,
@@ -92,12 +92,13 @@ def convert(
     """Convert an ONNX model into a spiking network and write the bundle NAME.snn/.
 
     calib: data (.npz, .npy, image folder or a `Dataset`); by default the .npz beside the model that has its name, else
-    synthetic inputs, which the manifest and the report say. options: (pass, option, value). write=False returns the
-    files without writing them.
+    synthetic inputs, which the manifest and the report say. timesteps: the design T; by default 8, and for a method
+    whose spikes end (qffs, zou) the step after which none fires any more. options: (pass, option, value).
+    write=False returns the files without writing them.
 
     Raises ModelError, RecipeError, DataError, FidelityError or BundleError; nothing is then written.
     """
-    if timesteps < 1:
+    if timesteps is not None and timesteps < 1:
         raise UsageError(f"the design T must be at least 1, not {timesteps}", cure="give --timesteps 1 or more")
     if method and recipe_file:
         raise UsageError("a method and a recipe file are given", cure="give one of them")
@@ -108,6 +109,10 @@ def convert(
     steps = recipe.steps(chosen)
 
     source = model if isinstance(model, onnx.ModelProto) else Path(model)
+    name = model_name(source)
+    path = (Path(out) if out else Path(f"{name}.snn")) if write else None
+    if path is not None:
+        refuse_existing(path, force=force)
     proto = load_model(source)
     prepared = samples_first(proto, shapes)
     network = lowered_network(normalize(prepared))
@@ -121,20 +126,19 @@ def convert(
         steps,
         truth=truth,
         calibration=calibration,
-        timesteps=timesteps,
+        timesteps=timesteps or DEFAULT_TIMESTEPS,
         seed=seed,
         batch_size=batch_size,
         observe=observe,
         progress=progress,
     )
-    name = model_name(source)
+    if timesteps is None:
+        timesteps = (outcome.certificate and outcome.certificate.settled) or DEFAULT_TIMESTEPS
     files, manifest = bundle_files(
         outcome, proto, chosen, calibration, samples, name=name, timesteps=timesteps, seed=seed, shapes=shapes or {}
     )
     seconds = {**outcome.seconds, "total": time.perf_counter() - began}
-    path = None
-    if write:
-        path = Path(out) if out else Path(f"{name}.snn")
+    if path is not None:
         write_folder(path, {**files, "timings.json": manifests.encode({"seconds": seconds})}, force=force)
     return Converted(network=outcome.network, manifest=manifest, files=files, seconds=seconds, path=path)
 
@@ -207,6 +211,7 @@ def bundle_files(
         calibration=described(calibration),
         samples=described(samples),
         records=tuple(outcome.records),
+        certificate=outcome.certificate,
         files={},
     )
     files["report.json"] = manifests.encode(report(network, manifest))
@@ -240,7 +245,7 @@ def simulate(
     progress: Progress = quiet,
 ) -> Simulation:
     """Simulate a bundle (the newest *.snn here by default) on data (by default its own samples) beside its ANN."""
-    from snncc.execute.executors import ReferenceExecutor, TorchExecutor
+    from snncc.execute.executors import ReferenceExecutor, TorchExecutor, refuse_missing_device
     from snncc.execute.synapses import fan_out
 
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle) if bundle else newest_bundle(Path()))
@@ -250,6 +255,7 @@ def simulate(
     batch, piece = plan(network, max(1, steps), len(used))
     executor: Executor = ReferenceExecutor(network)
     if engine == "torch":
+        refuse_missing_device(device)
         executor = TorchExecutor(network, device=device, steps=piece)
     neurons = sum(math.prod(node.shape) for node in network.nodes if isinstance(node, NEURONS))
     measured = simulate_network(

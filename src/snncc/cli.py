@@ -96,7 +96,7 @@ def check_command(model: Path, shapes: tuple[str, ...], as_json: bool) -> None:
 @MODEL
 @click.option("--method", help="A method from `snncc methods` (default: dnisnm).")
 @click.option("--recipe", "recipe_file", type=click.Path(path_type=Path), help="A recipe file of your own (TOML).")
-@click.option("--timesteps", type=click.IntRange(1, 1 << 20), default=8, show_default=True, help="The design T.")
+@click.option("--timesteps", type=click.IntRange(1, 1 << 20), help="The design T (default: 8; qffs, zou: settled T).")
 @click.option("--calib", type=click.Path(path_type=Path), help=".npz, .npy or image folder to calibrate on.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The bundle to write (default: ./NAME.snn).")
 @click.option("--emit", type=click.Choice(["torch"]), default="torch", show_default=True, help="What to emit.")
@@ -122,7 +122,7 @@ def convert_command(
     model: Path,
     method: str | None,
     recipe_file: Path | None,
-    timesteps: int,
+    timesteps: int | None,
     calib: Path | None,
     out: Path | None,
     emit: str,

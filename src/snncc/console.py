@@ -16,6 +16,7 @@ from snncc.frontend.names import safe_name
 
 if TYPE_CHECKING:
     from snncc.api import Converted
+    from snncc.certify import Certificate
     from snncc.errors import SnnccError
     from snncc.frontend.inspect import Inspection
     from snncc.simulation import Simulation
@@ -126,6 +127,16 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(map(safe_name, names[:12])) + rest
 
 
+def certificate_text(found: Certificate) -> str:
+    """What the lossless certificate says."""
+    where = f"over {found.neurons:,} neurons and {found.samples} samples"
+    if found.settled is None:
+        return f"certificate: spikes had not settled at T={found.steps} {where}"
+    rest = f", first {found.first}" if found.first else ""
+    rounded = f"; against the ANN before rounding {found.moved:,} levels differ" if found.moved else ""
+    return f"certificate: settled at T={found.settled} {where}: {found.mismatches:,} mismatches{rest}{rounded}"
+
+
 def show_converted(result: Converted) -> None:
     """What `convert` did."""
     manifest = result.manifest
@@ -147,6 +158,8 @@ def show_converted(result: Converted) -> None:
     analog = [n.node for r in manifest.records for n in r.notes if n.kind == "analog"]
     if analog:
         say(f"analog (functions on running means): {some(analog)}")
+    if manifest.certificate is not None:
+        say(certificate_text(manifest.certificate))
     say(f"calibrated on {manifest.calibration.count} samples of {safe_name(manifest.calibration.source)}")
     if result.path is not None:
         say(f"wrote {result.path}")

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import msgspec
 
+from snncc.certify import Certificate
 from snncc.data import Preprocessing
 from snncc.errors import BundleError
 from snncc.pipeline import Record
@@ -44,6 +45,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     calibration: Samples
     samples: Samples
     records: tuple[Record, ...]
+    certificate: Certificate | None = None
     files: dict[str, str]
 
 

@@ -50,7 +50,8 @@ class SpikingModule(nn.Module):
         engine, parts = self.engine(), []
         for start in range(0, samples, batch):
             feeds = {name: x[start : start + batch] for name, x in zip(names, tensors, strict=True)}
-            parts.append(engine.run(feeds, steps, steps_at_once=piece, count=False).outputs)
+            run = engine.run(feeds, steps, steps_at_once=piece, count=False, first_sample=start)
+            parts.append(run.outputs)
         joined = {}
         for name in self.network.outputs:
             axis = self.network[name].batch

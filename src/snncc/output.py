@@ -59,6 +59,12 @@ def locked(target: Path) -> Iterator[None]:
             lock.unlink(missing_ok=True)
 
 
+def refuse_existing(target: Path, *, force: bool) -> None:
+    """Raise BundleError when an output exists and is not to be replaced."""
+    if target.exists() and not force:
+        raise BundleError(f"{target.name} exists already", cure="give --force to replace it, or another -o")
+
+
 def write_folder(target: Path, files: Mapping[str, bytes], *, force: bool) -> None:
     """Write `files` as the folder `target`, in one step.
 
@@ -66,8 +72,7 @@ def write_folder(target: Path, files: Mapping[str, bytes], *, force: bool) -> No
     is then intact.
     """
     with locked(target):
-        if target.exists() and not force:
-            raise BundleError(f"{target.name} exists already", cure="give --force to replace it, or another -o")
+        refuse_existing(target, force=force)
         work = None
         try:
             work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))

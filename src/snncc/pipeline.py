@@ -13,13 +13,14 @@ import msgspec
 import numpy as np
 
 from snncc.calibrate.values import AnnValues
+from snncc.certify import Certificate, certifiable, certify, samples_for
 from snncc.data import Dataset
 from snncc.execute.ann import Truth
 from snncc.ir.check import check, check_shapes
 from snncc.ir.network import Network
 from snncc.recipe import Step
 from snncc.transform.base import Context, Fidelity, Note
-from snncc.verify import Deviation, ann_deviation, judge, relative_power, simulated
+from snncc.verify import Deviation, ann_deviation, judge, relative_power, rows, simulated
 
 #: Samples on which every pass is measured.
 PROBES = 8
@@ -48,6 +49,7 @@ class Outcome:
     network: Network
     records: list[Record]
     seconds: dict[str, float] = field(default_factory=dict)
+    certificate: Certificate | None = None
 
 
 Observer = Callable[[int, str, Network, Record], None]
@@ -88,12 +90,12 @@ def run(
     check_shapes(network, "lowering")
     lowered = ann_deviation(network, context.values, feeds)
     judge("lowering", Fidelity.EXACT, lowered, Deviation(error=lowered.error / 8, node="", allowed=0), None)
-    outcome = Outcome(network=network, records=[])
+    outcome, approximated = Outcome(network=network, records=[]), False
     for index, step in enumerate(steps):
         began = time.perf_counter()
         name = step.transform.name
         progress(f"pass {name}", index, len(steps))
-        context.notes, context.bound = [], None
+        context.notes, context.bound, context.fidelity = [], None, step.transform.fidelity
         before = outcome.network
         after = step.transform.apply(before, context, step.options)
         check(after, f"pass {name}")
@@ -101,14 +103,16 @@ def run(
         if after.stage == "ann":
             context.values.network = after
             deviation = ann_deviation(after, context.values, feeds)
-            judge(name, step.transform.fidelity, deviation, lowered, context.bound)
+            added = ann_deviation(after, context.values, feeds, before) if approximated else deviation
+            judge(name, context.fidelity, added, lowered, context.bound)
+            approximated |= context.fidelity is not Fidelity.EXACT
             error, worst = deviation.error, deviation.node or None
         else:
             error, worst = relative_power(simulated(after, context.values, feeds, timesteps), expected), None
         record = Record(
             name=name,
             options=msgspec.to_builtins(step.options),
-            fidelity=str(step.transform.fidelity),
+            fidelity=str(context.fidelity),
             stage=after.stage,
             nodes=len(after.nodes),
             changed=tuple(n.name for n in after.nodes if before.by_name.get(n.name) != n),
@@ -122,4 +126,10 @@ def run(
         outcome.seconds[f"{index} {name}"] = time.perf_counter() - began
         if observe is not None:
             observe(index, name, after, record)
+    if certifiable(outcome.network):
+        progress("certifying", 0, 1)
+        began, batches = time.perf_counter(), calibration.head(samples_for(outcome.network)).batches(PROBES)
+        feeds_of_each = (feed for feeds in batches for feed in rows(context.values, feeds))
+        outcome.certificate = certify(outcome.network, context.ann, feeds_of_each)
+        outcome.seconds["certificate"] = time.perf_counter() - began
     return outcome

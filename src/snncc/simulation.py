@@ -59,8 +59,10 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
 class Executor(Protocol):
     """What runs a network: `run` gives the outputs at the checkpoints, (checkpoints, N, ...) by name, and counts."""
 
-    def run(self, feeds: Mapping[str, Array], timesteps: int, checkpoints: Sequence[int]) -> Counted:
-        """Simulate one batch."""
+    def run(
+        self, feeds: Mapping[str, Array], timesteps: int, checkpoints: Sequence[int], *, first_sample: int = 0
+    ) -> Counted:
+        """Simulate one batch; `first_sample` is the number of its first sample, for random streams."""
 
 
 class Counted(msgspec.Struct, kw_only=True):
@@ -140,13 +142,17 @@ def simulate_network(
     fan_out: Mapping[str, Array],
     neurons: int,
     progress: Callable[[str, int, int], None],
+    points: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """The measured part of a `Simulation`. Raises DataError for labels that do not fit, UsageError for T < 1."""
+    """The measured part of a `Simulation`; `points`: the T to measure (default: 1, 2, 4, ... and T).
+
+    Raises DataError for labels that do not fit, UsageError for T < 1.
+    """
     if timesteps < 1:
         raise UsageError(f"--timesteps must be at least 1, not {timesteps}", cure="give a positive number")
     if not len(data):
         raise DataError(f"{data.source} holds no samples", cure="give at least one sample")
-    points = checkpoints(timesteps)
+    points = tuple(points) or checkpoints(timesteps)
     tallies = {name: Tally(points) for name in network.outputs}
     operations, positive, negative, done = 0.0, 0.0, 0.0, 0
     clamped: dict[str, int] = {}
@@ -154,7 +160,7 @@ def simulate_network(
         axes = {name: network[name].batch for name in network.outputs}
         known = {name: axis for name, axis in axes.items() if axis is not None}
         expected = truth.run(feeds, list(network.outputs), batch_axes=known)
-        found = executor.run(feeds, timesteps, points)
+        found = executor.run(feeds, timesteps, points, first_sample=done)
         for name, tally in tallies.items():
             axis = axes[name]
             steps = [output_first(o, axis) for o in found.outputs[name]]

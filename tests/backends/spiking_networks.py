@@ -30,6 +30,7 @@ from snncc.ir.nodes import (
     Node,
     Operator,
     Pad,
+    Reduce,
     Relu,
     Repeat,
     SignedIF,
@@ -227,6 +228,20 @@ def images(schedule: Schedule | None = None) -> Network:
     return s.network("y", "b1", "x", schedule=schedule)
 
 
+def channels_last() -> Network:
+    """Images with their channels last: sums over memory in another order round differently."""
+    s = Sketch(seed=7)
+    s.add(Input, "x", [], (1, 8, 8, 3))
+    s.add(Transpose, "turned", ["x"], (1, 3, 8, 8), permutation=(0, 3, 1, 2))
+    window = {"stride": (1, 1), "dilation": (1, 1), "padding": (1, 1, 1, 1)}
+    s.add(Conv, "c1", ["turned"], (1, 32, 8, 8), weight=s.array("c1/weight", 32, 3, 3, 3), **window)
+    s.neuron(IF, "s1", "c1", (1, 32, 8, 8))
+    s.add(Conv, "c2", ["s1"], (1, 32, 8, 8), weight=s.array("c2/weight", 32, 32, 3, 3), **window)
+    s.neuron(SignedIF, "s2", "c2", (1, 32, 8, 8))
+    s.add(Reduce, "y", ["s2"], (1, 32), op="mean", axes=(2, 3), keepdims=False)
+    return s.network("y")
+
+
 def analog(schedule: Schedule | None = None, *, batch: int | None = 0) -> Network:
     """Differential nodes: two varying inputs, a denominator, a steady argument, indices, static operands."""
     s = Sketch(seed=3, batch=batch)
@@ -364,6 +379,7 @@ EXAMPLES: dict[str, Callable[[], Example]] = {
     "images": lambda: Example(network=images(), feeds=PICTURES),
     "images_window": lambda: Example(network=images(WINDOW), feeds=PICTURES),
     "images_once": lambda: Example(network=images(ONCE), feeds=PICTURES),
+    "channels_last": lambda: Example(network=channels_last(), feeds={"x": normal(3, 8, 8, 3)}),
     "analog": lambda: Example(network=analog(), feeds=POWERS),
     "analog_window": lambda: Example(network=analog(WINDOW), feeds=POWERS),
     "analog_single": lambda: Example(network=analog(batch=None), feeds=POWERS),

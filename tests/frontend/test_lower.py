@@ -497,11 +497,14 @@ def test_an_attribute_that_nobody_thought_of_names_itself() -> None:
         lowered_network(normalize(source))
 
 
-def test_an_operator_that_does_not_exist() -> None:
-    source = custom_model(named("Frobnicate", ["x"], ["y"], "odd"), output="y")
-    inner = normalize(source)
-    with pytest.raises(UnsupportedModel, match="odd  Frobnicate  no lowering for this operator"):
-        lowered_network(inner)
+@pytest.mark.parametrize(
+    ("domain", "reason"), [("", ""), ("my.domain", "no lowering for this operator of domain my.domain")]
+)
+def test_an_operator_that_does_not_exist(domain: str, reason: str) -> None:
+    """Its shape is not known either, which is not what to say of it."""
+    source = custom_model(named("Frobnicate", ["x"], ["y"], "odd", domain), output="y")
+    with pytest.raises(UnsupportedModel, match=f"1 problem in the graph\n  odd  Frobnicate  {reason}.* -> .*"):
+        lowered_network(normalize(source))
 
 
 def test_batch_statistics_are_refused() -> None:

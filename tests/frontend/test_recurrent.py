@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 from three_ways import draw, model, prepared, same_three_ways, single, truth
@@ -13,7 +14,7 @@ from three_ways import draw, model, prepared, same_three_ways, single, truth
 from snncc.execute import reference
 from snncc.execute.torch_engine import Engine
 from snncc.frontend.lower_recurrent import ACTIVATIONS as KNOWN
-from snncc.ir.nodes import Linear, Operator
+from snncc.ir.nodes import Differential, Linear, Operator
 
 LENGTH, FEATURES, HIDDEN = 5, 3, 4
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
@@ -171,7 +172,7 @@ def test_alpha_and_beta_go_to_those_that_take_them() -> None:
             activations=kinds,
             activation_alpha=[0.3, 0.7, 0.05, 0.8],
             activation_beta=[0.4, 0.6, 0.1],
-        )  # fmt: skip
+        )
     )
 
 
@@ -214,3 +215,34 @@ def test_batch_first_export() -> None:
     source = model(nodes, {"x": ["N", LENGTH, FEATURES]}, constants, ["out", "Y_h"])
     network = same_three_ways(source, {"x": FEEDS["X"]})
     assert network["out"].batch == 0
+
+
+@pytest.mark.parametrize("direction", ["reverse", "bidirectional"])
+@pytest.mark.parametrize("op", OPS)
+def test_event_driven_form(op: str, direction: str) -> None:
+    """The differential form in both executors, steps folded into the batch: equal, and exact for a constant input."""
+    _, lowered = prepared(recurrent(op, initial="constant", direction=direction), **SHAPES)
+    assert lowered.network is not None
+    ann = lowered.network
+    events = [
+        Differential(
+            name=n.name,
+            inputs=n.inputs,
+            shape=n.shape,
+            batch=n.batch,
+            function=n,
+            low=(-50.0,) + (None,) * (len(n.inputs) - 1),
+            high=(50.0,) + (None,) * (len(n.inputs) - 1),
+            nonzero=(0.0,) * len(n.inputs),
+        )
+        for n in ann.nodes
+        if isinstance(n, Operator)
+    ]
+    net, want = ann.replaced(events), reference.evaluate(ann, FEEDS)
+    steps = reference.run(net, FEEDS, 3)
+    found = Engine(net, dtype=torch.float64).run(FEEDS, 3, checkpoints=(1, 3), steps_at_once=2).outputs
+    for name in ann.outputs:
+        total = sum(values[name] for values in steps)
+        np.testing.assert_allclose(total / 3, want[name], rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(found[name][1].numpy(), want[name], rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(found[name][0].numpy(), want[name], rtol=1e-9, atol=1e-9)

@@ -122,15 +122,18 @@ class Names:
         self.taken.add(name)
         return name
 
-    def made(self, text: str, kind: str) -> str:
+    def made(self, text: str, kind: str, longest: int = LONGEST_NAME) -> str:
         """An identifier for a foreign name; `kind` leads where the name begins with a digit or has no letters.
 
-        "/layer1/layer1.0/conv1/Conv_output_0" becomes layer1_0_conv1_conv.
+        "/layer1/layer1.0/conv1/Conv_output_0" becomes layer1_0_conv1_conv; of a long name the end is kept.
         """
-        parts = [p for p in re.split(r"[/:]+", text) if p]
+        parts = [p for p in re.split(r"[/:]+", re.sub(r":0$", "", text)) if p]
         parts = [p for i, p in enumerate(parts) if not "".join(parts[i + 1 : i + 2]).startswith(p)]
-        name = re.sub(r"\W+", "_", "_".join(parts), flags=re.ASCII).strip("_").lower()
-        name = re.sub(r"_+", "_", re.sub(r"_output_\d+(?=_|$)", "", name))[-LONGEST_NAME:].strip("_")
+        name = re.sub(r"\W+", "_", "_".join(parts), flags=re.ASCII).lower()
+        name = re.sub(r"_+", "_", re.sub(r"_output_\d+(?=_|$)", "", name)).strip("_")
+        if len(name) > longest:
+            _, cut, rest = name[-longest:].partition("_")
+            name = (rest if cut else name[-longest:]).strip("_")
         return self.unique(name if name[:1].isalpha() else f"{kind}_{name}".strip("_"))
 
 
@@ -144,8 +147,8 @@ def leaf_modules(names: Iterable[str]) -> dict[str, str]:
     found = {}
     for name in known:
         path, _, last = name.rpartition("/")
-        plain = re.sub(r"(_\d+)?(_output_\d+)?(\.\w+)?$", "", last)
-        is_operator = plain[:1].isupper() and plain.isalpha() and path.strip("/") != ""
+        plain = re.sub(r"(_\d+)?(_output_\d+)?([.:]\w+)?$", "", last)
+        is_operator = plain[:1].isupper() and plain.isalnum() and path.strip("/") != ""
         found[name] = path if is_operator and under[path] == 1 else name
     return found
 

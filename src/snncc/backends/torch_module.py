@@ -111,7 +111,7 @@ def written(network: Network, taken: Iterable[str], timesteps: int) -> tuple[For
     buffers = {}
     for key in dict.fromkeys([*(a for node in network.nodes for a in node.array_names()), *sorted(network.arrays)]):
         owner, _, suffix = key.rpartition("/")
-        buffers[key] = attributes.made(f"{own[owner]}_{suffix}" if owner in own else key, "array")
+        buffers[key] = attributes.made(f"{own[owner]}_{suffix}" if owner in own else key, "array", longest=60)
     forward = Forward(network, local, own, buffers)
     forward.run()
     return forward, "\n".join([*class_lines(forward, timesteps), ""])

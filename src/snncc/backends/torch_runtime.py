@@ -60,7 +60,9 @@ def row_gates(gates: Sequence[float], like: Tensor, *, rows: int, rank: int, axi
 
 def mean(series: Tensor, divisors: Sequence[float], axis: int = 0) -> Tensor:
     """The sum over all steps, divided by D(T)."""
-    return unfold(series, len(divisors), axis).sum(0) / divisors[-1]
+    steps = unfold(series, len(divisors), axis)
+    total = torch.zeros_like(steps[0]) + steps.sum(0)  # in the memory layout of one step
+    return total / divisors[-1]
 
 
 def running_sum(series: Tensor, timesteps: int, axis: int = 0) -> Tensor:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,6 +70,9 @@ class AnnValues:
         needed, asked = self.needed(values)
         axes = {name: axis for name in asked if (axis := self.network[name].batch) is not None}
         found = self.truth.run(feeds, sorted(asked), batch_axes=axes)
+        if self.one_at_a_time:  # the truth stacks what has no axis of the extent 1
+            shapes = {name: self.network[name].shape for name in found}
+            found = {n: a.reshape(shapes[n]) if a.size == math.prod(shapes[n]) else a for n, a in found.items()}
         if needed:
             from snncc.execute.torch_engine import Engine
 

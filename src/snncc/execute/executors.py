@@ -10,13 +10,23 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from snncc.errors import UsageError
 from snncc.execute import reference
 from snncc.execute.torch_engine import Engine
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS, Differential
+from snncc.ir.nodes import SPIKING, Differential, Neuron
 from snncc.simulation import Counted
 
 Array = npt.NDArray[Any]
+
+
+def refuse_missing_device(device: str) -> None:
+    """Raise UsageError when torch has no such device here."""
+    try:
+        torch.zeros((), device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"--device {device} is not usable: {reason}", cure="use --device cpu") from None
 
 
 class TorchExecutor:
@@ -25,9 +35,13 @@ class TorchExecutor:
     def __init__(self, network: Network, *, device: str, steps: int, dtype: torch.dtype = torch.float32) -> None:
         self.engine, self.steps = Engine(network, device=device, dtype=dtype), steps
 
-    def run(self, feeds: Mapping[str, Array], timesteps: int, checkpoints: Sequence[int]) -> Counted:
+    def run(
+        self, feeds: Mapping[str, Array], timesteps: int, checkpoints: Sequence[int], *, first_sample: int = 0
+    ) -> Counted:
         """Simulate one batch."""
-        result = self.engine.run(feeds, timesteps, checkpoints=checkpoints, steps_at_once=self.steps)
+        result = self.engine.run(
+            feeds, timesteps, checkpoints=checkpoints, steps_at_once=self.steps, first_sample=first_sample
+        )
         return Counted(
             outputs={name: y.cpu().numpy() for name, y in result.outputs.items()},
             events={name: a.events.cpu().numpy() for name, a in result.activity.items()},
@@ -43,13 +57,15 @@ class ReferenceExecutor:
     def __init__(self, network: Network) -> None:
         self.network = network
 
-    def run(self, feeds: Mapping[str, Array], timesteps: int, checkpoints: Sequence[int]) -> Counted:
+    def run(
+        self, feeds: Mapping[str, Array], timesteps: int, checkpoints: Sequence[int], *, first_sample: int = 0
+    ) -> Counted:
         """Simulate one batch."""
         net = self.network
-        machine = reference.Machine(network=net, feeds=feeds)
+        machine = reference.Machine(network=net, feeds=feeds, first_sample=first_sample)
         sums: dict[str, Any] = dict.fromkeys(net.outputs, 0)
         outputs: dict[str, list[Array]] = {name: [] for name in net.outputs}
-        sources = [n for n in net.nodes if isinstance(n, (*NEURONS, Differential)) and n.name in net.varying]
+        sources = [n for n in net.nodes if isinstance(n, (*SPIKING, Differential)) and n.name in net.varying]
         counted = Counted(outputs={}, events={}, positive=0.0, negative=0.0, clamped=machine.clamps)
         for t in range(1, timesteps + 1):
             values = machine.step()
@@ -61,10 +77,12 @@ class ReferenceExecutor:
                     split = (*y.shape[: node.batch], -1, k, *y.shape[node.batch + 1 :])
                     events = events.reshape(split).sum(node.batch)
                 counted.events[node.name] = counted.events.get(node.name, 0) + events.astype(np.int64)
-                if isinstance(node, NEURONS):
-                    amplitude = machine.arrays[node.amplitude]
-                    alive = np.broadcast_to(amplitude != 0, y.shape)
-                    spikes = np.divide(y, amplitude, out=np.zeros_like(y), where=alive)
+                if isinstance(node, SPIKING):
+                    spikes = np.sign(y)
+                    if isinstance(node, Neuron) and not node.graded:
+                        amplitude = machine.arrays[node.amplitude]
+                        alive = np.broadcast_to(amplitude != 0, y.shape)
+                        spikes = np.divide(y, amplitude, out=np.zeros_like(y), where=alive)
                     counted.positive += float(spikes.clip(min=0).sum())
                     counted.negative -= float(spikes.clip(max=0).sum())
             for name in net.outputs:

@@ -70,10 +70,3 @@ def gather(x: Array, index: Array, *, axis: int) -> Array:
 def cast(x: Array, *, to: str) -> Array:
     """x in another type; floats truncate towards zero on their way to integers."""
     return x if to == "float32" and np.issubdtype(x.dtype, np.floating) else x.astype(to)
-
-
-def resize_nearest(x: Array, *, index: Sequence[Sequence[int]], axes: Sequence[int]) -> Array:
-    """Nearest-neighbour resize: on axes[i] entry j is taken from index[i][j]."""
-    for axis, source in zip(axes, index, strict=True):
-        x = np.take(x, np.asarray(source), axis)
-    return x

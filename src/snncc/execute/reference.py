@@ -20,10 +20,27 @@ from snncc.execute import (
     numpy_quantized,
     numpy_recurrent,
 )
+from snncc.execute.random import counters_array, uniform_array
 from snncc.ir.network import Array, Network
-from snncc.ir.nodes import IF, NEURONS, Constant, Differential, Input, LeakyIF, Neuron, Node, Repeat, SignedIF
+from snncc.ir.nodes import (
+    IF,
+    NEURONS,
+    AdaptiveIF,
+    Constant,
+    Differential,
+    Encoder,
+    Input,
+    LeakyIF,
+    MsatIF,
+    Neuron,
+    Node,
+    Repeat,
+    SignedIF,
+)
+from snncc.neurons.encoders import interval_step, poisson_step
 from snncc.neurons.integrate_and_fire import if_step
 from snncc.neurons.signed import leaky_if_step, phi, signed_if_step
+from snncc.neurons.threshold_rules import adapted, adaptive_if_step, msat_step, msat_threshold, normalized
 
 #: Where the functions that nodes name are defined.
 MODULES = (
@@ -37,6 +54,9 @@ MODULES = (
     numpy_quantized,
     numpy_foreign,
 )
+
+#: Fields of `MsatIF` that `msat_threshold` takes.
+MSAT_CONSTANTS = ("alpha", "k_a", "k_i", "c", "tau_mp", "tau_rd", "v_t", "dtt", "det")
 
 
 def evaluate_function(node: Node, inputs: Sequence[Array], arrays: Mapping[str, Array], offset: float) -> Array:
@@ -79,6 +99,7 @@ class Machine:
     feeds: Mapping[str, Array]
     dtype: Any = np.float64
     t: int = 0
+    first_sample: int = 0
     clamps: dict[str, int] = field(default_factory=dict)
     states: dict[str, State] = field(default_factory=dict)
     arrays: dict[str, Array] = field(init=False)
@@ -117,6 +138,8 @@ class Machine:
             return np.concatenate([inputs[0]] * self.samples, axis=node.batch)
         if isinstance(node, NEURONS):
             return self.fire(node, inputs[0])
+        if isinstance(node, Encoder):
+            return self.encode(node, self.feeds[node.inputs[0]])
         if isinstance(node, Differential):
             return self.difference(node, inputs)
         varying = net.varying_positions(node)
@@ -134,7 +157,9 @@ class Machine:
             state.potential = np.zeros_like(current) + self.arrays[node.v_init]
             state.count = np.zeros_like(current)
         if isinstance(node, IF):
-            z, state.potential = if_step(state.potential, current, threshold=threshold, reset=node.reset)
+            z, state.potential = if_step(
+                state.potential, current, threshold=threshold, reset=node.reset, burst=node.burst
+            )
             return z * amplitude
         if isinstance(node, SignedIF):
             z, state.potential, state.count = signed_if_step(
@@ -147,6 +172,10 @@ class Machine:
                 levels=node.levels,
             )
             return z * amplitude
+        if isinstance(node, AdaptiveIF):
+            return self.adapt(node, current, state) * amplitude
+        if isinstance(node, MsatIF):
+            return self.multistage(node, current, state) * amplitude
         if not isinstance(node, LeakyIF):
             raise TypeError(type(node).__name__)
         before, slope = state.count, self.arrays[node.slope]
@@ -154,6 +183,53 @@ class Machine:
             state.potential, before, current, threshold=threshold, negative=node.negative, levels=node.levels
         )
         return (phi(state.count, slope=slope) - phi(before, slope=slope)) * amplitude
+
+    def adapt(self, node: AdaptiveIF, current: Array, state: State) -> Array:
+        """One step of a neuron with an adaptive threshold."""
+        axis, threshold = node.batch or 0, self.arrays[node.threshold]
+        samples = self.samples if node.scope == "sample" and node.batch is not None else 1
+        c = np.full(samples, node.eta, current.dtype) if state.last is None else state.last
+        if node.adapt:
+            c = adapted(c, current, threshold=threshold, eta=node.eta, rule=node.rule, samples=samples, axis=axis)
+        state.last = c
+        shape = [-1 if i == axis else 1 for i in range(current.ndim)]
+        factor = np.repeat(c, current.shape[axis] // samples).reshape(shape)
+        z, state.potential = adaptive_if_step(
+            np.asarray(state.potential), current, factor, threshold=threshold, subtract=node.subtract
+        )
+        return z
+
+    def multistage(self, node: MsatIF, current: Array, state: State) -> Array:
+        """One step of MSAT; the potential and the sum of the residuals are kept in units of the threshold."""
+        threshold, axis = self.arrays[node.threshold], node.batch or 0
+        if not state.sums:
+            state.potential = normalized(np.asarray(state.potential), threshold)
+            state.sums = [np.zeros_like(current)]
+        v, x, step = np.asarray(state.potential), normalized(current, threshold), self.t - 1
+        th = np.ones_like(v)
+        if step:
+            options = {name: getattr(node, name) for name in MSAT_CONSTANTS}
+            th = msat_threshold(v - state.sums[0] / step, x, **options)
+        keep = None
+        if node.confidence < 1 and step < node.unsure:
+            samples = self.samples if node.batch is not None else 1
+            streams = counters_array(v.shape, node.key, samples=samples, first_sample=self.first_sample, axis=axis)
+            keep = uniform_array(streams, step, v.dtype.type) < node.confidence
+        y, state.potential = msat_step(v, x, th, burst=node.burst, keep=keep)
+        state.sums = [state.sums[0] + state.potential]
+        return y
+
+    def encode(self, node: Encoder, x: Array) -> Array:
+        """One step of the spikes of an input."""
+        scale, divisor = self.arrays[node.scale], self.network.schedule.divisor
+        if node.kind == "uniform":
+            return interval_step(x, divisor(self.t - 1), divisor(self.t), scale=scale, phase=node.phase)
+        samples = self.samples if node.batch is not None else 1
+        streams = counters_array(
+            x.shape, node.key, samples=samples, first_sample=self.first_sample, axis=node.batch or 0
+        )
+        numbers = uniform_array(streams, self.t - 1, x.dtype.type)
+        return np.asarray(poisson_step(x, numbers, scale=scale) * x.dtype.type(self.network.schedule.gate(self.t)))
 
     def difference(self, node: Differential, inputs: Sequence[Array]) -> Array:
         """One step of a differential node."""

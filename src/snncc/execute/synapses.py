@@ -19,6 +19,7 @@ from snncc.ir.nodes import (
     AveragePool,
     BatchNorm,
     Differential,
+    Encoder,
     Node,
     Operator,
     Reduce,
@@ -46,7 +47,7 @@ def fan_out(network: Network) -> Mapping[str, Array]:
         if node.name not in network.varying:
             values[node.name] = torch.zeros(shape, dtype=torch.float64)
             continue
-        if isinstance(node, (*NEURONS, Differential)):
+        if node.name in neurons or isinstance(node, (Differential, Encoder)):
             if node.name in neurons:
                 total = total + values[node.inputs[0]].sum()
             leaves[node.name] = torch.zeros(shape, dtype=torch.float64, requires_grad=True)

@@ -24,7 +24,7 @@ from snncc.execute import (
 from snncc.execute.torch_session import Run, Session
 from snncc.ir.analysis import last_use, tail
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS, Constant, Differential, Input, Node, Repeat
+from snncc.ir.nodes import SPIKING, Constant, Differential, Foreign, Input, Node, Repeat
 
 #: Where the functions that nodes name are defined.
 MODULES = (
@@ -63,7 +63,7 @@ class Engine:
         self.tail = tail(network)
         self.last_use = last_use(network)
         self.emits: frozenset[str] = frozenset(
-            n.name for n in network.nodes if isinstance(n, (*NEURONS, Differential)) and n.name in network.varying
+            n.name for n in network.nodes if isinstance(n, (*SPIKING, Differential)) and n.name in network.varying
         )
 
     def tensor(self, array: Any) -> Tensor:
@@ -111,10 +111,11 @@ class Engine:
         for node in self.network.nodes:
             full = [d * samples if i == node.batch else d for i, d in enumerate(node.shape)]
             values[node.name] = torch.empty(full, device=self.device, dtype=torch_type(node.dtype))
-            if isinstance(node, Input):
+            inner = node.function if isinstance(node, Differential) else node
+            if isinstance(inner, (Input, Foreign)):  # a foreign node was measured when it was lowered
                 continue
             inputs = [values[name] for name in node.inputs]
-            found = inputs[0] if isinstance(node, NEURONS) else self.plain(node, inputs, 1.0, samples, {})
+            found = inputs[0] if isinstance(node, SPIKING) else self.plain(node, inputs, 1.0, samples, {})
             yield node, tuple(found.shape)
 
     @torch.no_grad()
@@ -127,12 +128,14 @@ class Engine:
         steps_at_once: int | None = None,
         observe: Callable[[Node, Tensor], None] | None = None,
         count: bool = True,
+        first_sample: int = 0,
     ) -> Run:
         """Simulate a batch for `timesteps` steps; outputs at `checkpoints` (default: the last step).
 
         `observe(node, series)` sees each neuron's and differential's output, (T', N, ...), piece by piece in time.
+        `first_sample` is the number of the batch's first sample, for random streams.
         """
-        session = Session(self, feeds, timesteps, tuple(checkpoints or (timesteps,)), observe, count)
+        session = Session(self, feeds, timesteps, tuple(checkpoints or (timesteps,)), observe, count, first_sample)
         step = steps_at_once or timesteps
         for begin in range(0, timesteps, step):
             session.advance(begin, min(begin + step, timesteps))

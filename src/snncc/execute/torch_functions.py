@@ -69,10 +69,3 @@ def gather(x: Tensor, index: Tensor, *, axis: int) -> Tensor:
 def cast(x: Tensor, *, to: str) -> Tensor:
     """x in another type; floats truncate towards zero on their way to integers."""
     return x.to(x.dtype if to == "float32" and x.is_floating_point() else getattr(torch, to))
-
-
-def resize_nearest(x: Tensor, *, index: Sequence[Sequence[int]], axes: Sequence[int]) -> Tensor:
-    """Nearest-neighbour resize: on axes[i] entry j is taken from index[i][j]."""
-    for axis, source in zip(axes, index, strict=True):
-        x = x.index_select(axis, torch.tensor(source, device=x.device))
-    return x

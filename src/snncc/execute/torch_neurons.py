@@ -22,14 +22,23 @@ def start(current: Tensor, v_init: Tensor, state: State | None) -> State:
 
 
 def if_scan(
-    current: Tensor, threshold: Tensor, amplitude: Tensor, v_init: Tensor, *, reset: str, state: State | None = None
+    current: Tensor,
+    threshold: Tensor,
+    amplitude: Tensor,
+    v_init: Tensor,
+    *,
+    reset: str,
+    burst: int = 1,
+    state: State | None = None,
 ) -> tuple[Tensor, State]:
     """Integrate and fire with soft (subtract) or hard (zero) reset; fires where u >= threshold > 0."""
     u, n = start(current, v_init, state)
+    alive = threshold > 0
+    divisor = torch.where(alive, threshold, 1)
     for t in range(len(current)):
         u = u + current[t]
-        z = ((u >= threshold) & (threshold > 0)).to(u.dtype)
-        u = u - z * threshold if reset == "subtract" else u * (1 - z)
+        z = ((u >= threshold) & alive).to(u.dtype) if burst == 1 else torch.floor(u / divisor).clamp(0, burst) * alive
+        u = u - z * threshold if reset == "subtract" else torch.where(z > 0, 0, u)
         current[t] = z * amplitude
     return current, (u, n)
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from snncc.execute import torch_neurons
-from snncc.ir.nodes import IF, NEURONS, Differential, LeakyIF, Neuron, Node, SignedIF
+from snncc.execute.torch_dispatch import Place, encoded, scan
+from snncc.ir.nodes import NEURONS, SPIKING, Differential, Encoder, Neuron, Node
 
 if TYPE_CHECKING:
     from snncc.execute.torch_engine import Engine
@@ -69,7 +69,7 @@ def stepwise(weights: Tensor, steps: Tensor) -> Tensor:
 
 def spread(x: Tensor, axis: int | None, weights: Tensor) -> Tensor:
     """A steady value times one weight per step, as a series."""
-    series = x.unsqueeze(0) * weights.to(x.dtype).reshape(-1, *[1] * x.ndim)
+    series = x.unsqueeze(0) * weights.to(x).reshape(-1, *[1] * x.ndim)
     return fold(series, axis)
 
 
@@ -83,6 +83,7 @@ class Session:
     checkpoints: tuple[int, ...]
     observe: Callable[[Node, Tensor], None] | None
     count: bool
+    first_sample: int = 0
     samples: int = field(init=False)
     states: dict[str, Any] = field(default_factory=dict)
     sums: dict[str, Tensor] = field(default_factory=dict)
@@ -170,6 +171,8 @@ class Session:
         inputs = [values[name] for name in node.inputs]
         if isinstance(node, NEURONS):
             return self.fire(node, inputs[0], gates)
+        if isinstance(node, Encoder):
+            return self.encode(node, inputs[0], len(gates))
         if all(value.layout == "steady" for value in inputs):
             if isinstance(node, Differential):
                 arguments = self.clamp(node, [value.data for value in inputs])
@@ -276,7 +279,7 @@ class Session:
         if not self.count:
             return
         found = self.result.activity.setdefault(node.name, Activity(self.per_sample(node, torch.zeros_like(series[0]))))
-        if isinstance(node, IF | SignedIF):
+        if isinstance(node, Neuron) and not node.graded:
             amplitude = self.engine.arrays[node.amplitude]
             scale = torch.where(amplitude != 0, 1 / amplitude, 0)
             spikes = self.per_sample(node, series.abs().sum(0) * scale).round()
@@ -284,11 +287,11 @@ class Session:
             total = float(spikes.sum(dtype=torch.float64))
             found.positive += (total + round(net)) / 2
             found.negative += (total - round(net)) / 2
-            single = isinstance(node, IF) or node.levels == 1
+            single = max(getattr(node, "levels", 1), getattr(node, "burst", 1)) == 1
             found.events += spikes if single else self.per_sample(node, (series != 0).sum(0))
             return
         found.events += self.per_sample(node, (series != 0).sum(0))
-        if isinstance(node, LeakyIF):
+        if isinstance(node, SPIKING):
             found.positive += float((series > 0).sum())
             found.negative += float((series < 0).sum())
 
@@ -296,7 +299,8 @@ class Session:
         """Counts summed over the samples."""
         if node.batch is None:
             return counts
-        return counts.unflatten(node.batch, (self.samples, -1)).sum(node.batch, dtype=torch.float64)
+        split: Tensor = counts.unflatten(node.batch, (self.samples, -1))
+        return split.sum(node.batch, dtype=torch.float64)
 
     def shifted(self, node: Neuron, current: Value, shift: Tensor, gates: Tensor) -> Value:
         """A neuron's current plus a constant per channel, as a series."""
@@ -317,27 +321,17 @@ class Session:
             steps = spread(current.data, None, gates)
         else:
             steps = unfold(current.data, source.batch, len(gates)).clone()
-        threshold, amplitude = engine.arrays[node.threshold], engine.arrays[node.amplitude]
-        v_init, state = engine.arrays[node.v_init], self.states.get(node.name)
-        if isinstance(node, IF):
-            out, state = torch_neurons.if_scan(steps, threshold, amplitude, v_init, reset=node.reset, state=state)
-        elif isinstance(node, SignedIF):
-            out, state = torch_neurons.signed_if_scan(
-                steps,
-                threshold,
-                amplitude,
-                v_init,
-                negative=node.negative,
-                cap=node.cap,
-                levels=node.levels,
-                state=state,
-            )
-        elif isinstance(node, LeakyIF):
-            slope = engine.arrays[node.slope]
-            out, state = torch_neurons.leaky_if_scan(
-                steps, threshold, amplitude, v_init, slope, negative=node.negative, levels=node.levels, state=state
-            )
-        else:
-            raise TypeError(type(node).__name__)
+        out, state = scan(node, steps, engine.arrays, self.states.get(node.name), self.place)
         self.states[node.name] = state
         return Value(fold(out, node.batch), "series")
+
+    @property
+    def place(self) -> Place:
+        """Where the piece being computed lies."""
+        return Place(samples=self.samples, first_sample=self.first_sample, first_step=self.begin)
+
+    def encode(self, node: Encoder, x: Value, steps: int) -> Value:
+        """The spikes of an input over the steps of this piece."""
+        divisor = self.engine.network.schedule.divisor
+        divisors = [divisor(t) for t in range(self.begin, self.begin + steps + 1)]
+        return Value(fold(encoded(node, x.data, self.engine.arrays, divisors, self.place), node.batch), "series")

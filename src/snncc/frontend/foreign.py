@@ -38,6 +38,11 @@ class NotRunnable(Exception):
     """onnxruntime does not run the node."""
 
 
+def exists(node: ir.Node) -> bool:
+    """Whether ONNX has this operator."""
+    return onnx.defs.has(node.op_type, "" if node.domain == "ai.onnx" else node.domain)
+
+
 def captured(node: ir.Node) -> list[ir.Value]:
     """The values of the main graph that the node's bodies read."""
     found: dict[str, ir.Value] = {}

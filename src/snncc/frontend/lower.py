@@ -28,7 +28,7 @@ from snncc.frontend import lower_resize as resize
 from snncc.frontend import lower_shape as shape
 from snncc.frontend import lower_space as space
 from snncc.frontend.builder import Builder, Lowering, MixesSamples, Operand, Unsupported
-from snncc.frontend.foreign import NotRunnable, lower_foreign
+from snncc.frontend.foreign import NotRunnable, exists, lower_foreign
 from snncc.ir.network import Network
 from snncc.ir.nodes import Input, Node
 
@@ -68,7 +68,10 @@ class Lowered:
 def static_shape(value: ir.Value) -> tuple[int, ...]:
     """A value's shape, all of it known."""
     if value.shape is None or not all(isinstance(d, int) for d in value.shape):
-        raise Unsupported("its shape depends on data or is not known", cure="export with constant shapes, or cut the graph in front of it")
+        raise Unsupported(
+            "its shape depends on data or is not known",
+            cure="export with constant shapes, or cut the graph in front of it",
+        )
     return tuple(int(d) for d in value.shape)  # type: ignore[arg-type]
 
 
@@ -137,7 +140,8 @@ class Lowerer:
         attributes = {name: attribute(a) for name, a in node.attributes.items()}
         operands = [self.operand(v) for v in node.inputs]
         try:
-            return function(self.builder, *operands, **attributes)
+            made: Node | list[Node | None] = function(self.builder, *operands, **attributes)
+            return made
         except TypeError as error:
             if "unexpected keyword" not in str(error) and "positional argument" not in str(error):
                 raise
@@ -154,7 +158,7 @@ class Lowerer:
                 for o in node.outputs
             ]
         except Unsupported:
-            if node.domain not in ONNX_DOMAINS:
+            if not exists(node):
                 lowering_of(node)  # an operator that nobody knows has no shape either: say the former
             raise
         g.select(0) or g.select(1)

@@ -161,8 +161,8 @@ def clip(
     low_input: Operand = None,
     high_input: Operand = None,
     *,
-    min: float | None = None,
-    max: float | None = None,
+    min: float | None = None,  # noqa: A002  (ONNX's name)
+    max: float | None = None,  # noqa: A002
 ) -> Node:
     """Clip with constant bounds; [0, infinity) is a Relu."""
     x = g.node(x)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from snncc.frontend.builder import Builder, Lowering, MixesSamples, Operand, Unsupported
 from snncc.frontend.lower_linear import constant
 from snncc.ir.nodes import Concat, Expand, Node, Pad, Reduce, Slice
@@ -170,7 +168,7 @@ def pad(
     amounts = ints(pads_input, pads, "pads") or []
     axes = positive(ints(axes_input, None, "axes") or range(rank), rank)
     if value_input is not None:
-        value = float(constant(value_input, "value").reshape(-1)[0]) if np.size(value_input) else 0.0
+        value = float(constant(value_input, "value").reshape(-1)[0]) if math.prod(value_input.shape) else 0.0
     full = [0] * (2 * rank)
     for i, axis in enumerate(axes):
         full[axis], full[rank + axis] = amounts[i], amounts[len(axes) + i]

@@ -129,6 +129,6 @@ def put_samples_first(model: onnx.ModelProto, info: onnx.ValueInfoProto, dims: S
             graph.initializer.append(helper.make_tensor(axes, onnx.TensorProto.INT64, [1], [0]))
             moved = helper.make_node("Squeeze", [name, axes], [inner], name=inner)
     else:
-        order = list(range(1, axis + 1)) + [0] + list(range(axis + 1, len(dims)))
+        order = [*range(1, axis + 1), 0, *range(axis + 1, len(dims))]
         moved = helper.make_node("Transpose", [name], [inner], name=inner, perm=order)
     graph.node.insert(0, moved)

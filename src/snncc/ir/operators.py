@@ -52,7 +52,6 @@ OPERATORS: dict[str, OperatorInfo] = {
     "arg_max": OperatorInfo(continuous=False),
     "gather": OperatorInfo(linear=((0,),)),
     "cast": OperatorInfo(continuous=False),
-    "resize_nearest": OperatorInfo(linear=((0,),)),
     # elementwise
     **named(
         "erf gelu elu selu celu softplus softsign mish swish integer_power power sine cosine tangent "

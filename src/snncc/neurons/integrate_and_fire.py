@@ -11,15 +11,23 @@ import numpy.typing as npt
 Array: TypeAlias = npt.NDArray[Any]
 
 
-def if_step(u: Array, current: Array, *, threshold: Array, reset: Literal["subtract", "zero"]) -> tuple[Array, Array]:
+def if_step(
+    u: Array, current: Array, *, threshold: Array, reset: Literal["subtract", "zero"], burst: int = 1
+) -> tuple[Array, Array]:
     """One step of the IF neuron; returns (z, u).
 
         u <- u + current;  z = 1 where u >= threshold (so u == threshold fires), else 0
         u <- u - z threshold (soft reset) or 0 where z (hard reset)
 
+    With `burst` m > 1: z = clip(floor(u / threshold), 0, m) (arXiv:2204.13271).
+
     Shapes: u, current: (N, *shape); threshold broadcasts. A threshold of 0 marks a neuron that never fires.
     """
     u = u + current
-    z = ((u >= threshold) & (threshold > 0)).astype(u.dtype)
+    alive = threshold > 0
+    if burst == 1:
+        z = ((u >= threshold) & alive).astype(u.dtype)
+    else:
+        z = (np.clip(np.floor(u / np.where(alive, threshold, 1)), 0, burst) * alive).astype(u.dtype)
     u = u - z * threshold if reset == "subtract" else np.where(z > 0, 0, u).astype(u.dtype)
     return z, u

@@ -1,77 +1,152 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`report.json`: what was lost, where and why, from the manifest and the network."""
+"""The report of a conversion or a simulation: what was lost, where and why, from what was measured."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from snncc.ir.classes import nodes_by_class, operations, shares
+from snncc import manifest as manifests
+from snncc.ir.analysis import multiply_accumulates
+from snncc.ir.classes import node_class, nodes_by_class, operations, shares
 from snncc.ir.network import Network
+from snncc.ir.nodes import Differential
+from snncc.report.curve import curves
+from snncc.report.diagnosis import advise
+from snncc.report.document import (
+    SCHEMA,
+    Attribution,
+    GraphNode,
+    NoteLine,
+    Origin,
+    PassLine,
+    Report,
+    rounded,
+)
+from snncc.report.energy import energy
+from snncc.report.measure import Findings
+from snncc.report.statistics import kind_of
+from snncc.report.text import verdict
+from snncc.simulation import Simulation
 
 if TYPE_CHECKING:
     from snncc.manifest import Manifest
     from snncc.transform.base import Note
 
-SCHEMA = "snncc/report/1"
+__all__ = ["SCHEMA", "Report", "report", "with_simulation"]
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """The report of a conversion. `warnings`: what a user must know before trusting a number; `notes`: every
-    approximation, analog node and remark, with the pass it comes from."""
-
-    schema: str = SCHEMA
-    name: str
-    method: str
-    timesteps: int
-    calibration: str
-    warnings: list[str]
-    nodes: dict[str, int]
-    operations: dict[str, float]
-    passes: list[PassLine]
-    notes: list[NoteLine]
-
-
-class PassLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One pass: what it promised and what was measured."""
-
-    name: str
-    fidelity: str
-    stage: str
-    error: float | None
-    changed: int
-
-
-class NoteLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One remark of a pass."""
-
-    kind: str
-    node: str
-    text: str
-    by: str
-
-
-def report(network: Network, manifest: Manifest) -> Report:
-    """The report of a conversion."""
+def report(
+    network: Network,
+    manifest: Manifest,
+    findings: Findings,
+    hashes: Mapping[str, str],
+    *,
+    attribution: Attribution | None = None,
+) -> Report:
+    """The report of a network; `hashes` are those of its files."""
     warnings = []
     if manifest.calibration.synthetic:
         warnings.append(
             "calibrated on synthetic inputs: thresholds do not know your data; give --calib with real samples"
         )
-    return Report(
+    if findings.measured.synthetic:
+        warnings.append("measured on synthetic inputs: accuracy and errors say little about your data")
+    made = Report(
         name=manifest.name,
         method=manifest.method,
         timesteps=manifest.timesteps,
+        verdict="",
         calibration=f"{manifest.calibration.count} samples of {manifest.calibration.source}",
-        warnings=warnings,
+        warnings=tuple(warnings),
         nodes=nodes_by_class(network),
-        operations=shares(operations(network)),
-        passes=[
-            PassLine(name=r.name, fidelity=r.fidelity, stage=r.stage, error=r.error, changed=len(r.changed))
+        operations={name: rounded(share) or 0.0 for name, share in shares(operations(network)).items()},
+        passes=tuple(
+            PassLine(
+                name=r.name, fidelity=r.fidelity, stage=r.stage, error=r.error, changed=len(r.changed), bound=r.bound
+            )
             for r in manifest.records
-        ],
-        notes=[note_line(note, record.name) for record in manifest.records for note in record.notes],
+        ),
+        notes=tuple(note_line(note, record.name) for record in manifest.records for note in record.notes),
+        simulation=findings.simulation,
+        curves=curves(findings.simulation, network.outputs),
+        reference=findings.reference,
+        measured=findings.measured,
+        layers=findings.layers,
+        rasters=findings.rasters,
+        graph=graph(network),
+        energy=energy(network, findings.simulation, findings.graded),
+        advice=(),
+        attribution=attribution,
+        origin=origin(manifest, hashes),
+    )
+    return concluded(made, manifest)
+
+
+def with_simulation(base: Report, network: Network, manifest: Manifest, simulation: Simulation) -> Report:
+    """The report of a bundle with the curve and the energy of another simulation; the layers stay as measured."""
+    events = base.energy.additions + base.energy.graded
+    graded = base.energy.graded / events if events else 0.0
+    warnings = [w for w in base.warnings if not w.startswith("measured on")]
+    if simulation.synthetic:
+        warnings.append("measured on synthetic inputs: accuracy and errors say little about your data")
+    changed = msgspec.structs.replace(
+        base,
+        warnings=tuple(warnings),
+        simulation=simulation,
+        curves=curves(simulation, network.outputs),
+        energy=energy(network, simulation, graded),
+    )
+    return concluded(changed, manifest)
+
+
+def concluded(made: Report, manifest: Manifest) -> Report:
+    """The report with its verdict and its advice."""
+    advice = advise(
+        made.layers,
+        manifest.recipe,
+        attribution=made.attribution,
+        curve=made.curves[0],
+        energy=made.energy,
+        operations=made.operations,
+        synthetic=manifest.calibration.synthetic,
+    )
+    return msgspec.structs.replace(made, verdict=verdict(made), advice=advice)
+
+
+def graph(network: Network) -> tuple[GraphNode, ...]:
+    """Every node with its class and its share of the multiply-accumulates."""
+    inner = {n.name: n.function if isinstance(n, Differential) else n for n in network.nodes}
+    counts = {name: multiply_accumulates(network, node) for name, node in inner.items()}
+    found = shares(counts)
+    return tuple(
+        GraphNode(
+            name=node.name,
+            kind=kind_of(node),
+            role=node_class(network, node),
+            inputs=tuple(dict.fromkeys(node.inputs)),
+            share=rounded(found[node.name]) or 0.0,
+        )
+        for node in network.nodes
+    )
+
+
+def origin(manifest: Manifest, hashes: Mapping[str, str]) -> Origin:
+    """The reproducibility block."""
+    return Origin(
+        model_sha256=manifest.model_sha256,
+        network_sha256=hashes["network.json"],
+        weights_sha256=hashes["weights.safetensors"],
+        recipe_sha256=manifests.sha256(manifests.encode(manifest.recipe)),
+        seed=manifest.seed,
+        versions=manifest.versions,
+        passes=tuple(
+            " ".join([entry.use, *(f"{key}={value}" for key, value in sorted(entry.options.items()))])
+            for entry in manifest.recipe.passes
+        ),
+        preprocessing=msgspec.json.encode(manifest.preprocessing, order="deterministic").decode(),
     )
 
 

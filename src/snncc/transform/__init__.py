@@ -3,24 +3,48 @@
 
 from __future__ import annotations
 
+from snncc.transform.absorb_batchnorm import absorb_batchnorm
+from snncc.transform.balance_locally import balance_locally
 from snncc.transform.base import Transform
+from snncc.transform.convert_quantized import convert_quantized
+from snncc.transform.correct_bias import correct_bias
+from snncc.transform.encode_input import encode_poisson, encode_uniform
+from snncc.transform.fire_outputs import fire_outputs
 from snncc.transform.fold_batchnorm import fold_batchnorm
+from snncc.transform.measure_spike_confidence import measure_spike_confidence
 from snncc.transform.minimize_threshold_error import minimize_threshold_error
 from snncc.transform.match_currents import match_currents
+from snncc.transform.quantize_activations import quantize_activations
+from snncc.transform.recognize_quantized_activations import recognize_quantized_activations
 from snncc.transform.rewrite_functions import rewrite_functions
 from snncc.transform.rewrite_max_pooling import rewrite_max_pooling
+from snncc.transform.round_thresholds import round_thresholds
+from snncc.transform.select_adaptive_neuron import select_adaptive_neuron, select_multistage_neuron
 from snncc.transform.select_neuron import select_neuron
 from snncc.transform.shift_clips import shift_clips
 from snncc.transform.thresholds import balance_thresholds, initialize_membrane
 
 TRANSFORMS: tuple[Transform, ...] = (
+    recognize_quantized_activations,
+    absorb_batchnorm,
     fold_batchnorm,
     shift_clips,
     rewrite_max_pooling,
     rewrite_functions,
+    quantize_activations,
+    convert_quantized,
+    round_thresholds,
     select_neuron,
+    select_adaptive_neuron,
+    select_multistage_neuron,
+    encode_poisson,
+    encode_uniform,
+    fire_outputs,
     balance_thresholds,
     minimize_threshold_error,
+    balance_locally,
     initialize_membrane,
+    measure_spike_confidence,
     match_currents,
+    correct_bias,
 )

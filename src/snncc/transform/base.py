@@ -43,7 +43,8 @@ class Context:
 
     `ann`: the network as it was before neurons were put in, whose values are the truth. `calibration`: the samples.
     `timesteps`: the design T. `seed`: of every random choice. `notes`: the record sink. `progress(text, done, total)`
-    is told of work that lasts. `bound`: the error that a BOUNDED pass promises.
+    is told of work that lasts. `bound`: the error that a BOUNDED pass promises. `fidelity`: what the running pass
+    promises; a pass that is asked for an approximation lowers it.
     """
 
     values: AnnValues
@@ -53,6 +54,7 @@ class Context:
     batch_size: int = 64
     notes: list[Note] = field(default_factory=list)
     bound: float | None = None
+    fidelity: Fidelity = Fidelity.EXACT
     progress: Callable[[str, int, int], None] = lambda text, done, total: None
     cache: dict[Request, Summary] = field(default_factory=dict)
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from snncc.calibrate.threshold_error import best_factors
 from snncc.ir.network import Array, Network
-from snncc.ir.nodes import Clip, LeakyIF, Neuron
+from snncc.ir.nodes import Clip, LeakyIF
 from snncc.transform.base import Context, Fidelity, Granularity, transform
-from snncc.transform.thresholds import levels_of, neurons
+from snncc.transform.thresholds import levels_of, neurons, with_thresholds
 
 
 @transform(fidelity=Fidelity.EMPIRICAL, needs={"neurons"}, gives={"thresholds"})
@@ -57,14 +57,5 @@ def minimize_threshold_error(
         np.linspace(1.0, smallest, points).tolist(),
         progress=lambda done: ctx.progress("minimizing the error of rates", done, total),
     )
-    arrays: dict[str, Array] = {}
-    changed: list[Neuron] = []
-    for node in neurons(net):
-        best = factors[wanted[node.name]] * levels[node.name] / levels_of(node)
-        threshold = ctx.shaped(best, node).astype(np.float32)
-        if dead := int(np.count_nonzero(threshold == 0)):
-            ctx.note("information", node.name, f"{dead} of {threshold.size} thresholds are 0: never active, never fire")
-        name = f"{node.name}/threshold"
-        arrays[name] = threshold
-        changed.append(msgspec.structs.replace(node, threshold=name, amplitude=name))
-    return net.replaced(changed, arrays)
+    best = {n.name: ctx.shaped(factors[wanted[n.name]] * levels[n.name], n) for n in neurons(net)}
+    return with_thresholds(net, ctx, best)

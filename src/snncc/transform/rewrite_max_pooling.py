@@ -30,6 +30,7 @@ def rewrite_max_pooling(net: Network, ctx: Context, *, to: Literal["event", "ave
         if not isinstance(node, MaxPool) or node.name not in net.varying:
             return node
         if to == "average":
+            ctx.fidelity = Fidelity.EMPIRICAL
             ctx.note("approximation", node.name, "max pooling replaced by average pooling, as asked")
             return AveragePool(
                 name=node.name,

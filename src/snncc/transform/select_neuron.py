@@ -16,6 +16,7 @@ from snncc.ir.nodes import ACTIVATIONS, IF, LeakyIF, LeakyRelu, Node, SignedIF
 from snncc.transform.base import Context, Fidelity, transform
 
 Kind = Literal["if", "signed_if"]
+Burst = Annotated[int, msgspec.Meta(ge=1, le=16)]
 Reset = Literal["subtract", "zero"]
 Negative = Literal["signed", "early"]
 
@@ -57,11 +58,13 @@ def select_neuron(
     reset: Reset = "subtract",
     negative: Negative = "signed",
     levels: Annotated[int, msgspec.Meta(ge=1, le=4)] = 1,
+    burst: Burst = 1,
     overrides: Sequence[Override] = (),
 ) -> Network:
     """Replace every activation by a spiking neuron (thresholds are set by `balance_thresholds`).
 
-        if         u += x; z = [u >= threshold]; u -= z threshold (subtract) or u = 0 (zero)
+        if         u += x; z = [u >= threshold]; u -= z threshold (subtract) or u = 0 (zero); with burst m > 1
+                   z = clip(floor(u / threshold), 0, m), thresholds as for one spike
         signed_if  also z = -1 where the count of what was emitted is positive and u <= -threshold (signed) or u < 0
                    (early)
 
@@ -69,12 +72,12 @@ def select_neuron(
     saturates there; LeakyRelu and PRelu a two-sided signed neuron that emits phi(n[t]) - phi(n[t-1]).
 
     Options    kind = if | signed_if; reset = subtract | zero; negative = signed | early; levels = 1 ... 4 spikes at
-               once; overrides = [{match = "pattern", kind = ..., reset = ..., negative = ...}]
+               once; burst = 1 ... 16 spikes at once for kind = if; overrides = [{match = "pattern", kind = ..., reset = ..., negative = ...}]
     Shapes     those of the activation
     Guarantee  measured
     Refuses    signed_if or leaky activations with reset to zero; several levels without early negative spikes
     Source     doi:10.3389/fnins.2017.00682 (if), https://github.com/ppppps/ANN2SNNConversion_SNM_NeuronNorm (signed),
-               doi:10.3389/fnins.2022.918793 (early)
+               doi:10.3389/fnins.2022.918793 (early), arXiv:2204.13271 (burst)
     """
     arrays: dict[str, Array] = {"unit": np.ones((), np.float32), "zero": np.zeros((), np.float32)}
 
@@ -87,7 +90,7 @@ def select_neuron(
         if isinstance(node, LeakyRelu):
             return LeakyIF(**common, slope=node.slope, negative=n, levels=levels)
         if k == "if":
-            return IF(**common, reset=r)
+            return IF(**common, reset=r, burst=burst)
         return SignedIF(**common, negative=n, levels=levels)
 
     def change(node: Node) -> Node:

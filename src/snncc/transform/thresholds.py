@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -25,12 +26,30 @@ def levels_of(node: Neuron) -> int:
     return 1 if isinstance(node, IF) else getattr(node, "levels", 1)
 
 
+def with_thresholds(net: Network, ctx: Context, levels: Mapping[str, Array]) -> Network:
+    """The network whose neurons have threshold = amplitude = level / (spikes in one step), capped where Clip is."""
+    arrays: dict[str, Array] = {}
+    changed: list[Neuron] = []
+    for node in neurons(net):
+        level, original = levels[node.name], ctx.ann[node.name]
+        if isinstance(original, Clip) and original.high is not None:
+            level = np.minimum(level, original.high)
+        threshold = np.maximum(level, 0).astype(np.float32) / np.float32(levels_of(node))
+        if dead := int(np.count_nonzero(threshold == 0)):
+            ctx.note("information", node.name, f"{dead} of {threshold.size} thresholds are 0: never active, never fire")
+        name = f"{node.name}/threshold"
+        arrays[name] = threshold
+        changed.append(msgspec.structs.replace(node, threshold=name, amplitude=name))
+    return net.replaced(changed, arrays)
+
+
 @transform(fidelity=Fidelity.EMPIRICAL, needs={"neurons"}, gives={"thresholds"})
 def balance_thresholds(
     net: Network,
     ctx: Context,
     *,
     granularity: Granularity = "layer",
+    reduce: Literal["percentile", "max"] = "percentile",
     percentile: Percentile = 99.9,
     nonzero: bool = False,
 ) -> Network:
@@ -41,12 +60,14 @@ def balance_thresholds(
     A saturating activation Clip(0, high) caps it at high. Leaky neurons take the magnitude of the pre-activation.
     The reported percentile is within 1 % of the exact one (p = 100 is exact).
 
-    Options    granularity = layer | channel | neuron; percentile; nonzero = true leaves zeros out of the percentile
+    Options    granularity = layer | channel | neuron; reduce = percentile | max (p = 100); percentile; nonzero =
+               true leaves zeros out of the percentile
     Shapes     threshold: (1, ...), extent 1 where one value is shared
     Guarantee  measured
     Refuses    nothing; neurons that were never active get threshold 0 and never fire (noted)
     Source     doi:10.3389/fnins.2017.00682 (percentile), doi:10.1109/IJCNN.2015.7280696 (maximum)
     """
+    percentile = 100.0 if reduce == "max" else percentile
     histogram = percentile < 100
     wanted = {}
     for node in neurons(net):
@@ -54,22 +75,12 @@ def balance_thresholds(
         name = node.inputs[0] if leaky else node.name
         wanted[node.name] = ctx.request(name, granularity, histogram=histogram, absolute=leaky)
     summaries = ctx.statistics(wanted.values())
-    arrays: dict[str, Array] = {}
-    changed: list[Neuron] = []
+    levels: dict[str, Array] = {}
     for node in neurons(net):
         summary = summaries[wanted[node.name]]
-        level = ctx.shaped(summary.percentile(percentile, nonzero=nonzero) if histogram else summary.max, node)
-        original = ctx.ann[node.name]
-        if isinstance(original, Clip) and original.high is not None:
-            level = np.minimum(level, original.high)
-        threshold = np.maximum(level, 0).astype(np.float32) / np.float32(levels_of(node))
-        if dead := int(np.count_nonzero(threshold == 0)):
-            ctx.note("information", node.name, f"{dead} of {threshold.size} thresholds are 0: never active, never fire")
-        arrays[f"{node.name}/threshold"] = threshold
-        changed.append(
-            msgspec.structs.replace(node, threshold=f"{node.name}/threshold", amplitude=f"{node.name}/threshold")
-        )
-    return net.replaced(changed, arrays)
+        level = summary.percentile(percentile, nonzero=nonzero) if histogram else summary.max
+        levels[node.name] = ctx.shaped(level, node)
+    return with_thresholds(net, ctx, levels)
 
 
 @transform(fidelity=Fidelity.EMPIRICAL, needs={"thresholds"}, gives={"membrane"})

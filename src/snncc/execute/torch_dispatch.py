@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which scan of `torch_neurons` or `torch_rules` a node means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from torch import Tensor
+
+from snncc.execute import torch_neurons, torch_rules
+from snncc.ir.nodes import IF, AdaptiveIF, Encoder, LeakyIF, MsatIF, Neuron, SignedIF
+
+#: Fields of `MsatIF` that its scan takes by the same name.
+MSAT = (
+    "alpha",
+    "k_a",
+    "k_i",
+    "c",
+    "tau_mp",
+    "tau_rd",
+    "v_t",
+    "dtt",
+    "det",
+    "burst",
+    "confidence",
+    "unsure",
+    "key",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a piece of a simulation lies: its samples, the number of the first one, and the steps before it."""
+
+    samples: int
+    first_sample: int = 0
+    first_step: int = 0
+
+
+def scan(
+    node: Neuron, steps: Tensor, arrays: Mapping[str, Tensor], state: Any, place: Place
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """A neuron over the steps (T, ...), which are overwritten by the output; returns the output and the state."""
+    threshold, amplitude, v_init = arrays[node.threshold], arrays[node.amplitude], arrays[node.v_init]
+    samples, axis = place.samples if node.batch is not None else 1, node.batch or 0
+    match node:
+        case IF():
+            return torch_neurons.if_scan(
+                steps, threshold, amplitude, v_init, reset=node.reset, burst=node.burst, state=state
+            )
+        case SignedIF():
+            return torch_neurons.signed_if_scan(
+                steps,
+                threshold,
+                amplitude,
+                v_init,
+                negative=node.negative,
+                cap=node.cap,
+                levels=node.levels,
+                state=state,
+            )
+        case LeakyIF():
+            return torch_neurons.leaky_if_scan(
+                steps,
+                threshold,
+                amplitude,
+                v_init,
+                arrays[node.slope],
+                negative=node.negative,
+                levels=node.levels,
+                state=state,
+            )
+        case AdaptiveIF():
+            return torch_rules.adaptive_if_scan(
+                steps,
+                threshold,
+                amplitude,
+                v_init,
+                eta=node.eta,
+                rule=node.rule,
+                adapt=node.adapt,
+                subtract=node.subtract,
+                samples=samples if node.scope == "sample" else 1,
+                axis=axis,
+                state=state,
+            )
+        case MsatIF():
+            options: dict[str, Any] = {name: getattr(node, name) for name in MSAT}
+            return torch_rules.msat_scan(
+                steps,
+                threshold,
+                amplitude,
+                v_init,
+                **options,
+                samples=samples,
+                axis=axis,
+                first_sample=place.first_sample,
+                first_step=place.first_step,
+                state=state,
+            )
+    raise TypeError(type(node).__name__)
+
+
+def encoded(node: Encoder, x: Tensor, arrays: Mapping[str, Tensor], divisors: Sequence[int], place: Place) -> Tensor:
+    """The spikes of an input, (T, ...); `divisors`: D before the first step, then D of each step."""
+    scale = arrays[node.scale]
+    if node.kind == "uniform":
+        return torch_rules.interval_series(x, scale, [float(d) for d in divisors], phase=node.phase)
+    return torch_rules.poisson_series(
+        x,
+        scale,
+        [float(b - a) for a, b in pairwise(divisors)],
+        key=node.key,
+        samples=place.samples if node.batch is not None else 1,
+        axis=node.batch or 0,
+        first_sample=place.first_sample,
+        first_step=place.first_step,
+    )

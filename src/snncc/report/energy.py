@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a sample costs by published models, always beside a quantised ANN of the same activation precision.
+
+The models count operations; none was measured on hardware. All constants are for a 45 nm process, from Horowitz 2014
+(doi:10.1109/ISSCC.2014.6757323): a 32-bit floating-point addition 0.9 pJ and multiplication 3.7 pJ; a 32-bit integer
+addition 0.1 pJ and multiplication 3.1 pJ; 64 bits from a 32 KiB cache 20 pJ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from snncc.ir.analysis import multiply_accumulates, tail
+from snncc.ir.classes import carried
+from snncc.ir.network import Network
+from snncc.ir.nodes import NEURONS, Differential
+from snncc.report.document import Energy, EnergyModel, rounded
+from snncc.simulation import Simulation
+
+MAC, AC = 4.6, 0.9
+INTEGER_ADD, INTEGER_MULTIPLY = 0.1, 3.1
+PER_BIT = 20 / 64
+WEIGHT_BITS, POTENTIAL_BITS = 8, 32
+HOROWITZ = "doi:10.1109/ISSCC.2014.6757323"
+FAIR = "arXiv:2409.08290"
+ZOU = "https://github.com/edwardzcl/ALL_INT_SNN"
+
+
+def equivalent_bits(timesteps: int) -> int:
+    """The precision of activations that T steps of one spike can say: ceil(log2(T + 1))."""
+    return max(1, math.ceil(math.log2(timesteps + 1)))
+
+
+def product(bits: int, others: int) -> float:
+    """The energy of an integer product of two widths in pJ: an array multiplier has one cell per pair of bits.
+
+    3.1 pJ (32 bits) · a b / 32²; at 8 x 8 bits this gives 0.19 pJ, and Horowitz's table says 0.2.
+    """
+    return INTEGER_MULTIPLY * bits * others / 32**2
+
+
+def dense_operations(net: Network, timesteps: int) -> float:
+    """Multiply-accumulates per sample that no event drives.
+
+    The input enters as a constant current, so what it meets is computed once; functions of means and weighted nodes
+    behind weighted nodes are computed at every step, or once where no neuron follows.
+    """
+    edges, end, total = carried(net), tail(net), 0.0
+    for node in net.nodes:
+        steps = 1 if node.name in end else timesteps
+        if isinstance(node, Differential):
+            total += multiply_accumulates(net, node.function) * steps
+            continue
+        count = multiply_accumulates(net, node)
+        kinds: frozenset[str] = frozenset().union(*[edges[name] for name in node.inputs])
+        if count and "graded" in kinds:
+            total += count * steps
+        elif count and kinds & {"input", "static"}:
+            total += count
+    return total
+
+
+def energy(net: Network, simulation: Simulation, graded_share: float) -> Energy:
+    """The operations of a simulation and the models. graded_share: of the synaptic operations, those of events that
+    carry other values than spikes."""
+    steps, macs = simulation.timesteps, simulation.multiply_accumulates
+    bits = equivalent_bits(steps)
+    graded = simulation.synaptic_operations * graded_share
+    additions, dense = simulation.synaptic_operations - graded, dense_operations(net, steps)
+    neurons = sum(math.prod(node.shape) for node in net.nodes if isinstance(node, NEURONS))
+    updates = float(neurons * steps)
+    full = product(WEIGHT_BITS, WEIGHT_BITS) + INTEGER_ADD
+    low = product(bits, WEIGHT_BITS) + INTEGER_ADD
+    event = WEIGHT_BITS + 2 * POTENTIAL_BITS
+    moved_snn = (additions + graded) * event + updates * 2 * POTENTIAL_BITS + dense * 2 * WEIGHT_BITS
+    counts = {"additions": additions, "graded": graded, "dense": dense, "macs": float(macs)}
+    models = (
+        model(
+            "floating point",
+            "SNN: 0.9 pJ per addition, 4.6 pJ per multiplication that remains; ANN: 4.6 pJ per multiply-accumulate",
+            HOROWITZ,
+            "pJ",
+            snn=additions * AC + (graded + dense) * MAC,
+            ann=macs * MAC,
+            quantised=None,
+        ),
+        model(
+            "operations",
+            "1 multiply-accumulate = 4 synaptic operations",
+            ZOU,
+            "synaptic operations",
+            snn=additions + 4 * (graded + dense),
+            ann=4.0 * macs,
+            quantised=None,
+        ),
+        model(
+            "integer",
+            f"8-bit weights; addition 0.1 pJ, product 3.1 pJ · a · b / 32² for a and b bits; the ANN with 8 bits, the "
+            f"quantised ANN with ceil(log2(T + 1)) = {bits} bits",
+            f"{HOROWITZ}; {FAIR}",
+            "pJ",
+            snn=additions * INTEGER_ADD + (graded + dense) * full,
+            ann=macs * full,
+            quantised=macs * low,
+        ),
+        model(
+            "integer and memory",
+            "as before, and 20 pJ per 64 bits moved: an event reads a weight (8 bits) and reads and writes a potential "
+            "(32 bits), a neuron reads and writes its potential at every step; a multiply-accumulate reads a weight and "
+            "an activation, its sum stays in a register",
+            f"{HOROWITZ}; {FAIR}",
+            "pJ",
+            snn=additions * INTEGER_ADD + (graded + dense) * full + moved_snn * PER_BIT,
+            ann=macs * (full + 2 * WEIGHT_BITS * PER_BIT),
+            quantised=macs * (low + (WEIGHT_BITS + bits) * PER_BIT),
+        ),
+    )
+    return Energy(
+        timesteps=steps,
+        bits=bits,
+        multiply_accumulates=macs,
+        additions=number(counts, "additions"),
+        graded=number(counts, "graded"),
+        dense=number(counts, "dense"),
+        updates=updates,
+        models=models,
+    )
+
+
+def number(counts: Mapping[str, float], name: str) -> float:
+    """A count as the report keeps it."""
+    return rounded(counts[name]) or 0.0
+
+
+def model(
+    name: str, formula: str, source: str, unit: str, *, snn: float, ann: float, quantised: float | None
+) -> EnergyModel:
+    """A model with its numbers rounded."""
+    return EnergyModel(
+        name=name,
+        formula=formula,
+        source=source,
+        unit=unit,
+        snn=rounded(snn) or 0.0,
+        ann=rounded(ann) or 0.0,
+        quantised=None if quantised is None else rounded(quantised),
+    )

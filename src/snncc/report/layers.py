@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measuring layer by layer while simulating: an executor that looks on.
+
+Each layer is evaluated three times per batch: in the simulation (cumulative error); fed with the ANN's values at every
+step (isolated error); and layer by layer, each fed with the mean of the one before (the quantised reference). The
+latter two cost one evaluation of the ANN and the neurons' scans each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from snncc.execute.ann import Truth
+from snncc.execute.torch_engine import Engine
+from snncc.execute.torch_session import Session, Value, unfold
+from snncc.ir.classes import node_class
+from snncc.ir.network import Network
+from snncc.ir.nodes import NEURONS, Affine, Constant, Differential, Input, Neuron, Node
+from snncc.report.document import Layer, Raster, rounded
+from snncc.report.statistics import LayerSums
+from snncc.simulation import Counted, choices, output_first
+
+Array = npt.NDArray[Any]
+RASTER_NEURONS = 48
+RASTER_STEPS = 64
+RASTER_LAYERS = 3
+
+
+def ann_values(net: Network, truth: Truth, names: Sequence[str], feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """The ANN's values of nodes; what a pass has put behind a shift of a known value is found from that value."""
+    shifts = {}
+    for name in names:
+        for reader in net.consumers[name] if name not in truth.names else ():
+            if isinstance(reader, Affine) and reader.name in truth.names:
+                shifts[name] = reader
+    known = sorted({*(n for n in names if n in truth.names), *(reader.name for reader in shifts.values())})
+    axes = {name: axis for name in known if (axis := net[name].batch) is not None}
+    found = truth.run(feeds, known, batch_axes=axes) if known else {}
+    values = {name: np.asarray(found[name]) for name in names if name in found}
+    for name, reader in shifts.items():
+        scale = net.arrays[reader.scale] if reader.scale else 1.0
+        shift = net.arrays[reader.shift] if reader.shift else 0.0
+        values[name] = (np.asarray(found[reader.name]) - shift) / scale
+    return values
+
+
+@dataclass(slots=True)
+class Walk:
+    """One evaluation of a network without time between the layers: neurons get a constant current for T steps."""
+
+    engine: Engine
+    timesteps: int
+    piece: int
+
+    @torch.no_grad()
+    def run(self, feeds: Mapping[str, Any], forced: Mapping[str, Array]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """(mean output of every layer and output, current into every neuron); `forced` values go on downstream."""
+        engine, net = self.engine, self.engine.network
+        session = Session(engine, feeds, self.timesteps, (self.timesteps,), None, False)
+        values: dict[str, Tensor] = {}
+        means: dict[str, Tensor] = {}
+        currents: dict[str, Tensor] = {}
+        for node in net.nodes:
+            inputs = [values[name] for name in node.inputs]
+            if isinstance(node, NEURONS):
+                currents[node.name] = inputs[0]
+                values[node.name] = means[node.name] = self.drive(session, node, inputs[0])
+            elif isinstance(node, (Input, Constant)):
+                values[node.name] = engine.plain(node, [], 1.0, session.samples, feeds)
+            elif node.name in engine.emits or isinstance(node, Differential):
+                values[node.name] = means[node.name] = self.once(session, node, inputs, feeds)
+            else:
+                values[node.name] = engine.plain(node, inputs, 1.0, session.samples, feeds)
+            if node.name in net.outputs:
+                means[node.name] = values[node.name]
+            if node.name in forced:
+                values[node.name] = engine.tensor(forced[node.name])
+            for name in engine.last_use.get(node.name, ()):
+                values.pop(name, None)
+        return means, currents
+
+    def once(self, session: Session, node: Node, inputs: Sequence[Tensor], feeds: Mapping[str, Any]) -> Tensor:
+        """A function of the means; a node that makes spikes of the input counts as its mean, the input."""
+        if not isinstance(node, Differential):
+            return inputs[0]
+        return session.cast(session.once(node, [Value(x, "steady") for x in session.clamp(node, inputs)]))
+
+    def drive(self, session: Session, node: Neuron, current: Tensor) -> Tensor:
+        """The mean that a neuron emits in T steps of a constant current."""
+        total: Tensor | None = None
+        for begin in range(0, self.timesteps, self.piece):
+            end = min(begin + self.piece, self.timesteps)
+            session.begin = begin
+            fired = session.fire(node, Value(current, "steady"), session.gates(begin, end))
+            part = unfold(fired.data, node.batch, end - begin).sum(0)
+            total = part if total is None else total + part
+        divisor = self.engine.network.schedule.divisor(self.timesteps)
+        return current if total is None else total / divisor
+
+
+@dataclass(slots=True)
+class Probe:
+    """An executor of `simulate_network` that also measures every layer."""
+
+    network: Network
+    truth: Truth
+    timesteps: int
+    piece: int
+    wanted: Sequence[str] = ()
+    engine: Engine = field(init=False)
+    sums: dict[str, LayerSums] = field(init=False)
+    activity: dict[str, list[float]] = field(default_factory=dict)
+    clamped: dict[str, int] = field(default_factory=dict)
+    events: dict[str, Array] = field(default_factory=dict)
+    rasters: dict[str, Raster] = field(default_factory=dict)
+    samples: int = 0
+    agreeing: int = 0
+    squared: float = 0.0
+    power: float = 0.0
+    reference: list[Array] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        net = self.network
+        self.engine = Engine(net)
+        names = [n.name for n in net.nodes if n.name in self.engine.emits or n.name in net.outputs]
+        self.sums = {
+            name: LayerSums(net=net, node=net[name], role=node_class(net, net[name]), timesteps=self.timesteps)
+            for name in names
+        }
+        emitting = [n for n in names if isinstance(net[n], NEURONS)]
+        middle = [emitting[i] for i in sorted({0, len(emitting) // 2, len(emitting) - 1})] if emitting else []
+        self.wanted = [n for n in self.wanted if n in emitting] or middle[:RASTER_LAYERS]
+
+    @torch.no_grad()
+    def run(
+        self, feeds: Mapping[str, Array], timesteps: int, checkpoints: Sequence[int], *, first_sample: int = 0
+    ) -> Counted:
+        """Simulate one batch and measure its layers."""
+        net, names = self.network, list(self.sums)
+        watcher = Watcher(self.engine.samples(feeds), set(self.wanted) - self.rasters.keys())
+        session = Session(self.engine, feeds, timesteps, tuple(checkpoints), watcher.see, True, first_sample)
+        for begin in range(0, timesteps, self.piece):
+            session.advance(begin, min(begin + self.piece, timesteps))
+        result = session.finish()
+        into = {n: net[n].inputs[0] for n in names if isinstance(net[n], NEURONS)}
+        expected = ann_values(net, self.truth, list(dict.fromkeys([*names, *into.values()])), feeds)
+        forced = {name: a for name, a in expected.items() if name in self.engine.emits}
+        alone, currents = Walk(self.engine, timesteps, self.piece).run(feeds, forced)
+        synchronous, _ = Walk(self.engine, timesteps, self.piece).run(feeds, {})
+        for name, sums in self.sums.items():
+            total = watcher.totals.get(name)
+            divisor = net.schedule.divisor(timesteps)
+            mean = total / divisor if total is not None else alone.get(name) if name not in net.outputs else None
+            if name in net.outputs:
+                mean = result.outputs[name][-1]
+            if name not in expected or mean is None or mean.numel() != expected[name].size:
+                continue
+            a = expected[name].astype(np.float64).reshape(tuple(mean.shape))
+            sums.add_values(a, to_numpy(mean), to_numpy(alone[name]) if name in alone else None)
+            if name not in self.engine.emits:
+                continue
+            sums.add_histogram(a)
+            sums.add_limits(a)
+            if name in currents and name in watcher.fired:
+                fired = to_numpy(watcher.fired[name])
+                current = expected.get(into[name], to_numpy(currents[name]))
+                sums.add_spikes(fired, current.reshape(a.shape), a, session.samples)
+                state = session.states.get(name)
+                if isinstance(state, tuple) and isinstance(state[0], Tensor) and state[0].shape == mean.shape:
+                    sums.add_residual(to_numpy(state[0]), fired, a)
+        self.note(session, watcher, result, synchronous, expected)
+        return Counted(
+            outputs={name: to_numpy(y) for name, y in result.outputs.items()},
+            events={name: to_numpy(a.events) for name, a in result.activity.items()},
+            positive=sum(a.positive for a in result.activity.values()),
+            negative=sum(a.negative for a in result.activity.values()),
+            clamped=result.clamps,
+        )
+
+    def note(
+        self, session: Session, watcher: Watcher, result: Any, synchronous: Mapping[str, Tensor], expected: Any
+    ) -> None:
+        """Spikes, clamped entries, rasters and the quantised reference of one batch."""
+        first = self.network.outputs[0]
+        self.samples += session.samples
+        for name, found in result.activity.items():
+            sums = self.activity.setdefault(name, [0.0, 0.0])
+            sums[0], sums[1] = sums[0] + found.positive, sums[1] + found.negative
+            counts = to_numpy(found.events)
+            self.events[name] = self.events[name] + counts if name in self.events else counts
+        for name, count in result.clamps.items():
+            self.clamped[name] = self.clamped.get(name, 0) + count
+        for name, pieces in watcher.rasters.items():
+            self.rasters[name] = raster(name, torch.cat(pieces))
+        if first in expected:
+            axis = self.network[first].batch
+            y, a = output_first(to_numpy(synchronous[first]), axis), output_first(expected[first], axis)
+            self.reference.append(choices(y))
+            self.agreeing += int((choices(y) == choices(a)).sum())
+            self.squared += float(np.square(y.astype(np.float64) - a.reshape(y.shape)).sum())
+            self.power += float(np.square(a.astype(np.float64)).sum())
+
+    def lines(self, fan_out: Mapping[str, Array]) -> list[Layer]:
+        """The lines of the report, in the order of the network."""
+        lines, samples = [], max(1, self.samples)
+        for name, sums in self.sums.items():
+            activity: dict[str, Any] = {"clamped": self.clamped.get(name, 0)}
+            if name in self.events:
+                events = self.events[name]
+                positive, negative = self.activity[name]
+                numbers = {
+                    "rate": float(events.sum()) / max(1, events.size * samples * self.timesteps),
+                    "positive": positive / samples,
+                    "negative": negative / samples,
+                    "synaptic_operations": float((events * fan_out[name]).sum()) / samples,
+                }
+                activity |= {key: rounded(value) for key, value in numbers.items()}
+            lines.append(sums.line(**activity))
+        return lines
+
+
+@dataclass(slots=True)
+class Watcher:
+    """What the observer of one batch keeps: sums over time, which entries fired, and a few rasters."""
+
+    samples: int
+    wanted: set[str]
+    totals: dict[str, Tensor] = field(default_factory=dict)
+    fired: dict[str, Tensor] = field(default_factory=dict)
+    rasters: dict[str, list[Tensor]] = field(default_factory=dict)
+
+    def see(self, node: Node, series: Tensor) -> None:
+        """One piece of the output of a source of events, (T', N, ...)."""
+        name, total, flags = node.name, series.sum(0), (series != 0).any(0)
+        self.totals[name] = self.totals[name] + total if name in self.totals else total
+        self.fired[name] = self.fired[name] | flags if name in self.fired else flags
+        if name in self.wanted:
+            kept = self.rasters.setdefault(name, [])
+            if (room := RASTER_STEPS - sum(map(len, kept))) > 0:
+                steps = series[:room]
+                axis = node.batch
+                first = steps if axis is None else steps.unflatten(axis + 1, (self.samples, -1)).select(axis + 1, 0)
+                kept.append(first.reshape(len(steps), -1).sign().to(torch.int8))
+
+
+def raster(name: str, signs: Tensor) -> Raster:
+    """Evenly spaced neurons among those that fire, from (T, neurons) signs of one sample."""
+    firing = torch.nonzero(signs.any(0)).ravel()
+    chosen = firing if len(firing) else torch.arange(signs.shape[1])
+    pick = torch.linspace(0, len(chosen) - 1, min(RASTER_NEURONS, len(chosen))).round().to(torch.int64).unique()
+    rows = [int(i) for i in chosen[pick]] if len(chosen) else []
+    text = tuple("".join(".+-"[int(s)] for s in signs[:, i]) for i in rows)
+    return Raster(layer=name, neurons=tuple(rows), of=signs.shape[1], rows=text)
+
+
+def to_numpy(x: Tensor) -> Array:
+    """A tensor as an array."""
+    result: Array = x.detach().cpu().numpy()
+    return result

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a report measures: a simulation of a few samples with every layer looked at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from snncc.data import Dataset
+from snncc.execute.ann import Truth
+from snncc.execute.plan import BUDGET, plan
+from snncc.execute.synapses import fan_out
+from snncc.ir.analysis import multiply_accumulates
+from snncc.ir.classes import node_class
+from snncc.ir.network import Network
+from snncc.ir.nodes import NEURONS, MaxPool, Node
+from snncc.report.document import Layer, Measured, Raster, Reference, rounded
+from snncc.report.layers import Probe
+from snncc.simulation import Simulation, checkpoints, simulate_network
+
+Progress = Callable[[str, int, int], None]
+#: Samples of the measurement, fewer where they would cost more than WORK multiply-accumulates, but LEAST.
+SAMPLES, LEAST = 64, 8
+WORK = 1e11
+#: Up to this T the curve has every T, beyond it the powers of two.
+EVERY = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What was measured. `graded`: the share of the synaptic operations that are no additions."""
+
+    simulation: Simulation
+    layers: tuple[Layer, ...]
+    rasters: tuple[Raster, ...]
+    reference: Reference | None
+    measured: Measured
+    graded: float
+
+
+def affordable(net: Network, timesteps: int, samples: int) -> int:
+    """How many samples the measurement takes."""
+    cost = sum(multiply_accumulates(net, node) for node in net.nodes) * timesteps
+    return min(samples, SAMPLES, max(LEAST, int(WORK // max(1, cost))))
+
+
+def carries_values(net: Network, node: Node) -> bool:
+    """Whether a source of events emits other values than its spikes' amplitude, so that each is a multiplication."""
+    if isinstance(node, NEURONS):
+        return node.graded
+    inner = getattr(node, "function", None)
+    if not isinstance(inner, MaxPool):
+        return node_class(net, node) != "spiking"
+    source = net[node.inputs[0]]
+    while not isinstance(source, NEURONS) and source.inputs:
+        source = net[source.inputs[0]]
+    # The winner of a window passes on differences of values; with one amplitude in the window they are spikes.
+    return not isinstance(source, NEURONS) or source.graded or math.prod(net.arrays[source.amplitude].shape[2:]) > 1
+
+
+def measure(
+    net: Network,
+    truth: Truth,
+    data: Dataset,
+    *,
+    name: str,
+    method: str,
+    design: int,
+    timesteps: int,
+    synthetic: bool,
+    source: str,
+    wanted: Sequence[str] = (),
+    progress: Progress = lambda text, done, total: None,
+) -> Findings:
+    """Simulate `data` (all of it) and look at every layer."""
+    batch, piece = plan(net, timesteps, len(data))
+    entries = sum(math.prod(node.shape) for node in net.nodes if node.inputs)
+    batch = max(1, min(batch, BUDGET // (4 * max(1, entries))))
+    probe, fan = Probe(net, truth, timesteps, piece, wanted), fan_out(net)
+    neurons = sum(math.prod(node.shape) for node in net.nodes if isinstance(node, NEURONS))
+    points = tuple(range(1, timesteps + 1)) if timesteps <= EVERY else checkpoints(timesteps)
+    found = simulate_network(
+        net,
+        truth,
+        data,
+        probe,
+        timesteps=timesteps,
+        batch=batch,
+        fan_out=fan,
+        neurons=neurons,
+        progress=progress,
+        points=points,
+    )
+    simulation = Simulation(
+        name=name,
+        method=method,
+        timesteps=timesteps,
+        design_timesteps=design,
+        samples=len(data),
+        source=source,
+        synthetic=synthetic,
+        device="cpu",
+        engine="torch",
+        neurons=neurons,
+        multiply_accumulates=sum(multiply_accumulates(net, node) for node in net.nodes),
+        **found,
+    )
+    lines = tuple(probe.lines(fan))
+    operations = {line.name: line.synaptic_operations or 0.0 for line in lines}
+    graded = sum(operations[line.name] for line in lines if carries_values(net, net[line.name]))
+    return Findings(
+        simulation=simulation,
+        layers=lines,
+        rasters=tuple(probe.rasters[n] for n in sorted(probe.rasters, key=[x.name for x in net.nodes].index)),
+        reference=reference(probe, data, simulation),
+        measured=Measured(source=source, synthetic=synthetic, samples=len(data), timesteps=timesteps),
+        graded=graded / max(1e-30, sum(operations.values())),
+    )
+
+
+def reference(probe: Probe, data: Dataset, simulation: Simulation) -> Reference | None:
+    """What the quantised reference chose."""
+    if not probe.reference:
+        return None
+    chosen = np.concatenate(probe.reference)
+    several = len(probe.network.outputs) > 1
+    accuracy = simulation.accuracy
+    judged = data.labels is not None and (
+        accuracy[probe.network.outputs[0]] is not None if several else accuracy is not None
+    )
+    right = float((chosen == data.labels).mean()) if judged else probe.agreeing / max(1, probe.samples)
+    return Reference(
+        timesteps=probe.timesteps,
+        samples=probe.samples,
+        metric="accuracy" if judged else "agreement",
+        value=rounded(right) or 0.0,
+        error=rounded(probe.squared / max(probe.power, 1e-30)),
+    )

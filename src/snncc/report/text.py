@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How numbers read: the page and the console use the same words."""
+
+from __future__ import annotations
+
+from snncc.frontend.names import safe_name
+from snncc.report.document import Report
+
+DASH = "-"
+
+
+def percent(value: float | None) -> str:
+    """A fraction as a percentage."""
+    return DASH if value is None else f"{100 * value:.1f} %"
+
+
+def points(value: float | None) -> str:
+    """A difference of fractions in points."""
+    return DASH if value is None else f"{100 * value:+.1f}"
+
+
+def small(value: float | None) -> str:
+    """A number with three digits."""
+    return DASH if value is None else f"{value:.3g}"
+
+
+def count(value: float | None) -> str:
+    """A count, thousands separated."""
+    return DASH if value is None else f"{value:,.0f}"
+
+
+def amount(value: float | None) -> str:
+    """A large number with a prefix: 1.23 M."""
+    if value is None:
+        return DASH
+    for scale, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= scale:
+            return f"{value / scale:.3g} {prefix}"
+    return f"{value:.3g}"
+
+
+def at(value: int | None) -> str:
+    """A T, or that it was not reached."""
+    return "not reached" if value is None else f"T={value}"
+
+
+def ratio(value: float, other: float | None) -> str:
+    """How many times another value this one is."""
+    return DASH if not other else f"{value / other:.3g}×"
+
+
+def verdict(report: Report) -> str:
+    """The report in one line."""
+    curve = report.curves[0]
+    last = curve.points[-1]
+    reached = f"{percent(last.value)} {curve.metric}"
+    if curve.metric == "accuracy":
+        reached += f" (ANN {percent(curve.ann)})"
+    else:
+        reached += " with the ANN"
+    fair = report.energy.models[-1]
+    parts = [
+        f"{safe_name(report.name)} by {report.method} at T={last.t}: {reached}, {curve.samples} samples, "
+        f"95 % interval {percent(last.low)} to {percent(last.high)}",
+        f"lossless from {at(curve.lossless)}" if curve.lossless else f"not lossless up to T={last.t}",
+        f"{percent(report.operations.get('spikes'))} of the operations are fed by spikes",
+        f"{ratio(fair.snn, fair.quantised)} the energy of the {report.energy.bits}-bit ANN (modelled)",
+    ]
+    return "; ".join(parts)

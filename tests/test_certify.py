@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lossless certificate: it holds where conversion is exact and names the first mismatch where it is not."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+
+from quantized_models import converted, quantized_net, ternary_net
+from snncc import api
+from snncc.certify import certifiable, certify
+from snncc.ir.network import Network
+from snncc.ir.nodes import SignedIF
+
+
+def test_qffs_is_lossless() -> None:
+    case, x = quantized_net([3, 2, 3, 4])
+    found = certify(converted(case, "qffs"), case.context.ann, [{"x": x[:9]}, {"x": x[9:]}])
+    assert found is not None
+    assert found.lossless
+    assert (found.mismatches, found.moved, found.samples) == (0, 0, 16)
+    assert found.neurons == 4 * 36 + 4 * 9 + 8 + 5
+    assert found.settled is not None
+    assert 7 < found.settled < found.steps
+
+
+def altered(net: Network, **fields: object) -> Network:
+    """The network with other neurons."""
+    return net.replaced([msgspec.structs.replace(n, **fields) for n in net.nodes if isinstance(n, SignedIF)])
+
+
+def test_a_moved_threshold_is_found_and_named() -> None:
+    case, x = quantized_net([2, 2, 2, 3])
+    net = converted(case, "qffs")
+    moved = net.with_arrays({"q2/threshold": net.arrays["q2/threshold"] * np.float32(1.3)})
+    found = certify(moved, case.context.ann, [{"x": x}])
+    assert found is not None
+    assert found.mismatches == 0  # its own quantised ANN has that threshold too
+    assert found.moved > 0
+
+
+def test_a_wrong_neuron_is_found_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    case, x = quantized_net([2, 2, 2, 3])
+    net = altered(converted(case, "qffs"), negative="signed")
+    assert not certifiable(net)
+    monkeypatch.setattr("snncc.certify.certifiable", lambda net: True)
+    found = certify(net, case.context.ann, [{"x": x}])
+    assert found is not None
+    assert not found.lossless
+    assert found.mismatches > 0
+    assert found.first is not None
+    assert "count" in found.first
+
+
+def test_what_never_ends_is_not_certified() -> None:
+    case, _ = quantized_net([2, 2, 2, 3])
+    case.apply("recognize_quantized_activations")
+    for name in ("fold_batchnorm", "shift_clips", "rewrite_max_pooling", "rewrite_functions", "select_neuron"):
+        case.apply(name)
+    net = case.apply("balance_thresholds")
+    assert certify(net, case.context.ann, []) is None
+
+
+@pytest.mark.parametrize("k", [0, 1, 2])
+def test_zou_is_lossless(k: int) -> None:
+    case, _, x = ternary_net(k)
+    found = certify(converted(case, "zou"), case.context.ann, [{"x": x}])
+    assert found is not None
+    assert found.lossless
+    assert found.moved == 0
+
+
+def test_coarse_thresholds_move_levels() -> None:
+    case, _, x = ternary_net(2)
+    net = converted(case, "zou", round_thresholds={"scale": 10})
+    found = certify(net, case.context.ann, [{"x": x}])
+    assert found is not None
+    assert found.lossless
+    assert found.moved > 0
+
+
+def test_convert_certifies_and_takes_the_settled_time() -> None:
+    case, x = quantized_net([2, 2, 2, 3])
+    result = api.convert(case.model, method="qffs", calib=case.context.calibration, write=False)
+    certificate = result.manifest.certificate
+    assert certificate is not None
+    assert certificate.lossless
+    assert result.manifest.timesteps == certificate.settled
+    assert b'"certificate"' in result.files["report.json"]
+    module = result.module()
+    assert np.allclose(module(x), case.truth.run({"x": x}, ["y"])["y"], atol=1e-4)
+    assert (
+        api.convert(case.model, method="rate", calib=case.context.calibration, write=False).manifest.certificate is None
+    )
