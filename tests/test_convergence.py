@@ -6,12 +6,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from small_models import dataset, lowered, normal, parsed
 
+from small_models import dataset, lowered, normal, parsed
 from snncc import pipeline
 from snncc.execute import reference
 from snncc.execute.torch_engine import Engine
-from snncc.ir.schedule import Schedule
 from snncc.recipe import load_method, steps, with_options
 
 STEPS = (16, 64, 256, 512)
@@ -49,14 +48,18 @@ def analog(seed: int) -> dict[str, np.ndarray]:
 MODELS = {"residual": (RESIDUAL, residual, (2, 6, 6)), "analog": (ANALOG, analog, (4, 6))}
 
 
-def errors(model: str, seed: int, granularity: str, negative: str, schedule: Schedule | None = None) -> np.ndarray:
+def errors(model: str, seed: int, granularity: str, negative: str) -> np.ndarray:
     """Root mean square error of the outputs after STEPS steps, in float64, against the ANN in float64."""
     text, weights, shape = MODELS[model]
     x = normal(seed, 16, *shape)
     case = lowered(parsed(text, **weights(seed)), dataset(x=x))
     recipe = with_options(
         load_method("dnisnm"),
-        [("balance_thresholds", "granularity", granularity), ("select_neuron", "negative", negative)],
+        [
+            ("balance_thresholds", "granularity", granularity),
+            ("balance_thresholds", "reduce", "max"),
+            ("select_neuron", "negative", negative),
+        ],
     )
     outcome = pipeline.run(case.network, steps(recipe), truth=case.truth, calibration=dataset(x=x), timesteps=8, seed=0)
     wanted = reference.evaluate(case.network, {"x": x})["y"]

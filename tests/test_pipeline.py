@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from small_models import dataset, lowered, normal, parsed
 
+from small_models import dataset, lowered, normal, parsed
 from snncc import pipeline
 from snncc.errors import FidelityError, InvariantBroken
 from snncc.ir.network import Network
@@ -134,7 +134,7 @@ def measured(net: Network, ctx: Context) -> Network:
 @pytest.mark.parametrize(("bad", "promise"), [(wrong_weights, "exact"), (unbounded, "bounded")])
 @pytest.mark.parametrize("at", [0, 1, 4])
 def test_a_pass_that_breaks_its_promise_is_named_with_the_first_node(bad: Transform, promise: str, at: int) -> None:
-    with pytest.raises(FidelityError, match=f"pass {bad.name} promised {promise} but c2 is off by 0.1 of") as caught:
+    with pytest.raises(FidelityError, match=f"pass {bad.name} promised {promise} but c2 is off by 0\\.1 of") as caught:
         run(bad, at)
     assert caught.value.exit_code == 6
 
@@ -157,7 +157,7 @@ def test_a_wrong_pass_is_found_behind_an_approximation_too() -> None:
     """Once the network has left the truth, an exact pass must keep what it was given."""
     case = lowered(parsed(TEXT, **WEIGHTS), DATA)
     chosen = [Step(t, t.options()) for t in (measured, rounds, wrong_weights)]
-    with pytest.raises(FidelityError, match="pass wrong_weights promised exact but c2 is off by 0.1 of"):
+    with pytest.raises(FidelityError, match=r"pass wrong_weights promised exact but c2 is off by 0\.1 of"):
         pipeline.run(case.network, chosen, truth=case.truth, calibration=DATA, timesteps=4, seed=0)
 
 
@@ -238,7 +238,9 @@ def flat(y: Node) -> Reshape:
 
 def test_one_sample_at_a_time() -> None:
     """A graph that mixes samples: calibrated, measured and simulated sample by sample."""
-    text = "g (float[4,3] x) => (float[] y) { a = MatMul(x, w) r = Relu(a) m = ReduceMean<axes=[0]>(r) y = MatMul(m, u) }"
+    text = (
+        "g (float[4,3] x) => (float[] y) { a = MatMul(x, w) r = Relu(a) m = ReduceMean<axes=[0]>(r) y = MatMul(m, u) }"
+    )
     data = dataset(x=normal(0, 12, 4, 3))
     case = lowered(parsed(text, w=normal(1, 3, 5), u=normal(2, 5, 2)), data)
     assert case.network.inputs[0].batch is None

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole pipeline on one screen: check, convert, load, simulate. The command line only renders what these return."""
+"""The whole pipeline on one screen: check, convert, load, simulate, report. The command line only renders it."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,16 +24,15 @@ from snncc.frontend.load import load as load_model
 from snncc.frontend.lower import lowered_network
 from snncc.frontend.normalize import normalize
 from snncc.frontend.samples import Dims, samples_first
-from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS
 from snncc.ir.text import to_text
 from snncc.manifest import Manifest, Samples
-from snncc.output import refuse_existing, write_folder
+from snncc.output import refuse_existing, write_folder, write_run
 from snncc.pipeline import Progress, Record, quiet
 from snncc.recipe import Recipe
-from snncc.report.summary import report
-from snncc.simulation import EngineName, Executor, Simulation, simulate_network
+from snncc.report import make
+from snncc.report.attribution import SAMPLES as ATTRIBUTED
+from snncc.simulation import EngineName, Executor, Simulation, simulation
 
 if TYPE_CHECKING:
     import torch
@@ -135,7 +133,17 @@ def convert(
     if timesteps is None:
         timesteps = (outcome.certificate and outcome.certificate.settled) or DEFAULT_TIMESTEPS
     files, manifest = bundle_files(
-        outcome, proto, chosen, calibration, samples, name=name, timesteps=timesteps, seed=seed, shapes=shapes or {}
+        outcome,
+        proto,
+        chosen,
+        calibration,
+        samples,
+        truth,
+        name=name,
+        timesteps=timesteps,
+        seed=seed,
+        shapes=shapes or {},
+        progress=progress,
     )
     seconds = {**outcome.seconds, "total": time.perf_counter() - began}
     if path is not None:
@@ -180,11 +188,13 @@ def bundle_files(
     chosen: Recipe,
     calibration: Dataset,
     samples: Dataset,
+    truth: Truth,
     *,
     name: str,
     timesteps: int,
     seed: int,
     shapes: Mapping[str, Dims],
+    progress: Progress = quiet,
 ) -> tuple[dict[str, bytes], Manifest]:
     """The bytes of every hashed file of a bundle, and its manifest."""
     network = outcome.network
@@ -214,7 +224,8 @@ def bundle_files(
         certificate=outcome.certificate,
         files={},
     )
-    files["report.json"] = manifests.encode(report(network, manifest))
+    now = {key: manifests.sha256(data) for key, data in files.items()}
+    files |= make.report_files(make.first_report(network, manifest, truth, samples, manifest.samples, now, progress))
     hashes = {key: manifests.sha256(files[key]) for key in HASHED}
     manifest = manifests.with_files(manifest, hashes)
     return {**files, "manifest.json": manifests.encode(manifest)}, manifest
@@ -242,9 +253,13 @@ def simulate(
     data: Path | str | Dataset | None = None,
     engine: EngineName = "torch",
     device: str = "cpu",
+    keep: bool = False,
     progress: Progress = quiet,
 ) -> Simulation:
-    """Simulate a bundle (the newest *.snn here by default) on data (by default its own samples) beside its ANN."""
+    """Simulate a bundle (the newest *.snn here by default) on data (by default its own samples) beside its ANN.
+
+    keep: write the run's report under runs/ of the bundle, where that can be written.
+    """
     from snncc.execute.executors import ReferenceExecutor, TorchExecutor, refuse_missing_device
     from snncc.execute.synapses import fan_out
 
@@ -257,29 +272,49 @@ def simulate(
     if engine == "torch":
         refuse_missing_device(device)
         executor = TorchExecutor(network, device=device, steps=piece)
-    neurons = sum(math.prod(node.shape) for node in network.nodes if isinstance(node, NEURONS))
-    measured = simulate_network(
+    result = simulation(
         network,
         truth,
         used,
         executor,
-        timesteps=steps,
         batch=batch,
         fan_out=fan_out(network),
-        neurons=neurons,
+        timesteps=steps,
         progress=progress,
-    )
-    return Simulation(
         name=manifest.name,
         method=manifest.method,
-        timesteps=steps,
         design_timesteps=manifest.timesteps,
-        samples=len(used),
         source=used.source if data else manifest.samples.source,
         synthetic=manifest.samples.synthetic and not data,
         device="cpu" if engine == "reference" else device,
         engine=engine,
-        neurons=neurons,
-        multiply_accumulates=sum(multiply_accumulates(network, node) for node in network.nodes),
-        **measured,
     )
+    if keep:
+        key = make.run_key(opened, used, timesteps=steps, engine=engine, device=device)
+        write_run(opened.path, key, make.report_files(make.simulation_report(opened, result)))
+    return result
+
+
+def report(
+    bundle: Path | str | Bundle | None = None,
+    *,
+    timesteps: int | None = None,
+    data: Path | str | Dataset | None = None,
+    samples: int = ATTRIBUTED,
+    rasters: Sequence[str] = (),
+    diagnose: bool = False,
+    progress: Progress = quiet,
+) -> make.Reported:
+    """The report of a bundle (the newest *.snn here by default): as `convert` wrote it, or measured anew.
+
+    Another T, other data, rasters or `diagnose` (the loss by layer, on `samples`) are measured and kept under runs/.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle) if bundle else newest_bundle(Path()))
+    steps = opened.manifest.timesteps if timesteps is None else timesteps
+    if steps == opened.manifest.timesteps and data is None and not rasters and not diagnose:
+        return make.Reported(report=opened.report(), folder=opened.path)
+    truth = opened.truth()
+    used = data if isinstance(data, Dataset) else opened.data(Path(data), truth) if data else opened.samples(truth)
+    about = opened.manifest.samples if data is None else described(used)
+    options = make.Options(timesteps=steps, attributed=samples if diagnose else 0, rasters=tuple(rasters))
+    return make.later_report(opened, truth, used, about, options, progress)

@@ -28,12 +28,22 @@ from snncc.ir.network import Network, Stage, frozen
 from snncc.ir.nodes import AnyNode
 from snncc.ir.schedule import Schedule
 from snncc.manifest import Manifest
+from snncc.report.document import Report, decode
 
 Array = npt.NDArray[Any]
 NETWORK_SCHEMA = "snncc/network/1"
 FILE_LIMIT = 4 << 30
 #: The files of every bundle that are hashed, manifest.json apart.
-HASHED = ("network.json", "network.txt", "model.py", "weights.safetensors", "ann.onnx", "samples.npz", "report.json")
+HASHED = (
+    "network.json",
+    "network.txt",
+    "model.py",
+    "weights.safetensors",
+    "ann.onnx",
+    "samples.npz",
+    "report.json",
+    "report.html",
+)
 
 
 class NetworkDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -115,6 +125,10 @@ class Bundle:
     def truth(self) -> Truth:
         """The ANN, from ann.onnx."""
         return Truth(samples_first(load(self.verified("ann.onnx")), self.manifest.shapes))
+
+    def report(self) -> Report:
+        """The report that `convert` wrote."""
+        return decode(self.verified("report.json").read_bytes())
 
     def verified(self, name: str) -> Path:
         """The path of a file whose hash has been checked."""

@@ -75,7 +75,7 @@ def quantized_ann(net: Network) -> Network:
         parts = {"step": node.threshold, "offset": node.v_init, "amplitude": node.amplitude}
         for key, source in parts.items():
             arrays[f"{node.name}/{key}"] = net.arrays[source].astype(np.float64) / duration
-        names = {key: f"{node.name}/{key}" for key in parts}
+        names: dict[str, Any] = {key: f"{node.name}/{key}" for key in parts}
         common: dict[str, Any] = {"name": node.name, "inputs": node.inputs, "shape": node.shape, "batch": node.batch}
         return QuantizedRelu(**common, **names, levels=node.cap)
 

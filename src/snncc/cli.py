@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import sys
-import tomllib
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -13,58 +12,9 @@ from typing import Any
 import click
 
 from snncc import __version__
+from snncc.cli_options import JSON, MODEL, QUIET, SHAPE, parse_numbers, parse_setting, parse_shapes
+from snncc.cli_report import compare_command, report_command
 from snncc.errors import SnnccError, UsageError
-
-MODEL = click.argument("model", type=click.Path(path_type=Path))
-QUIET = click.option("--quiet", "-q", is_flag=True, help="Print results only, no progress.")
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
-SHAPE = click.option(
-    "--shape",
-    "shapes",
-    multiple=True,
-    metavar="IN=DIMS",
-    help="Fix an input's shape, e.g. ids=N,128; N marks the samples' axis. Repeatable.",
-)
-
-
-def parse_shapes(given: tuple[str, ...]) -> dict[str, tuple[int | str, ...]]:
-    """`IN=1,3,N` as data; raises UsageError."""
-    result: dict[str, tuple[int | str, ...]] = {}
-    for text in given:
-        name, equals, dims = text.rpartition("=")
-        parts = [part.strip() for part in dims.replace("x", ",").split(",")]
-        if not equals or not name or not all(part == "N" or (part.isdigit() and int(part) > 0) for part in parts):
-            raise UsageError(f"--shape {text!r} is not of the form INPUT=DIMS", cure="for example --shape ids=N,128")
-        if parts.count("N") > 1:
-            raise UsageError(f"--shape {text!r} marks more than one axis as N", cure="the samples lie on one axis")
-        result[name] = tuple("N" if part == "N" else int(part) for part in parts)
-    return result
-
-
-def parse_setting(text: str) -> tuple[str, str, Any]:
-    """`PASS.OPTION=VALUE`, the value as TOML writes it (or a bare word); raises UsageError."""
-    key, equals, value = text.partition("=")
-    name, dot, option = key.strip().partition(".")
-    if not (equals and dot and name and option):
-        raise UsageError(
-            f"--set {text!r} is not of the form PASS.OPTION=VALUE",
-            cure="for example --set balance_thresholds.percentile=99.9",
-        )
-    try:
-        return name, option, tomllib.loads(f"value = {value}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
-        return name, option, value.strip()
-
-
-def parse_numbers(text: str | None, option: str) -> tuple[float, ...]:
-    """Comma-separated numbers; raises UsageError."""
-    try:
-        return tuple(float(part) for part in text.split(",")) if text else ()
-    except ValueError:
-        raise UsageError(
-            f"{option} {text!r} is not a list of numbers", cure=f"for example {option} 0.5,0.5,0.5"
-        ) from None
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="snncc")
@@ -216,7 +166,7 @@ def simulate_command(
     as_json: bool,
 ) -> None:
     """Simulate BUNDLE (default: the newest *.snn here) on data, beside its ANN."""
-    from snncc import api, console, manifest, output
+    from snncc import api, console, manifest
     from snncc.bundle import newest_bundle, open_bundle
 
     if bundle is None:
@@ -227,11 +177,11 @@ def simulate_command(
     if timesteps is not None and timesteps != design:
         console.notice(f"T={timesteps} asked for; the bundle was converted for T={design}")
     with console.progress(quiet or as_json) as tell:
-        result = api.simulate(opened, timesteps=timesteps, data=data, engine=engine, device=device, progress=tell)
-    text = manifest.encode(result)
-    output.write_run(bundle, manifest.sha256(text)[:16], text)
+        result = api.simulate(
+            opened, timesteps=timesteps, data=data, engine=engine, device=device, keep=True, progress=tell
+        )
     if as_json:
-        console.plain(text.decode().rstrip())
+        console.plain(manifest.encode(result).decode().rstrip())
     else:
         console.show_simulation(result, opened.network.outputs)
 
@@ -282,6 +232,10 @@ def explain_command(name: str) -> None:
     else:
         everything = sorted([*recipe.BY_NAME, *known])
         raise RecipeError(f"there is no pass or method {name!r}", cure=recipe.nearest(name, everything, "there are"))
+
+
+cli.add_command(report_command)
+cli.add_command(compare_command)
 
 
 def main() -> None:

@@ -102,12 +102,12 @@ def put_in_place(work: Path, target: Path) -> None:
         aside.rename(work)
 
 
-def write_run(bundle: Path, key: str, document: bytes) -> Path | None:
-    """Keep a simulation under runs/ of its bundle; a bundle that cannot be written is left as it is."""
+def write_run(bundle: Path, key: str, files: Mapping[str, bytes]) -> Path | None:
+    """Keep the report of a run under runs/ of its bundle; a bundle that cannot be written is left as it is."""
     folder = bundle / "runs" / key
     try:
         folder.parent.mkdir(exist_ok=True)
-        write_folder(folder, {"simulation.json": document}, force=True)
+        write_folder(folder, files, force=True)
     except (OSError, BundleError):
         return None
     return folder

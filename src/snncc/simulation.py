@@ -14,7 +14,9 @@ import numpy.typing as npt
 from snncc.data import Dataset
 from snncc.errors import DataError, UsageError
 from snncc.execute.ann import Truth
+from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.network import Network
+from snncc.ir.nodes import NEURONS
 
 Array = npt.NDArray[Any]
 SCHEMA = "snncc/simulate/1"
@@ -205,3 +207,40 @@ def settled(curve: Mapping[str, float], target: float) -> int | None:
             break
         result = int(t)
     return result
+
+
+def simulation(
+    network: Network,
+    truth: Truth,
+    data: Dataset,
+    executor: Executor,
+    *,
+    batch: int,
+    fan_out: Mapping[str, Array],
+    timesteps: int,
+    progress: Callable[[str, int, int], None],
+    points: Sequence[int] = (),
+    **described: Any,
+) -> Simulation:
+    """A `Simulation` of `data`; `described`: the fields that name where network and data come from."""
+    neurons = sum(math.prod(node.shape) for node in network.nodes if isinstance(node, NEURONS))
+    measured = simulate_network(
+        network,
+        truth,
+        data,
+        executor,
+        timesteps=timesteps,
+        batch=batch,
+        fan_out=fan_out,
+        neurons=neurons,
+        progress=progress,
+        points=points,
+    )
+    return Simulation(
+        timesteps=timesteps,
+        samples=len(data),
+        neurons=neurons,
+        multiply_accumulates=sum(multiply_accumulates(network, node) for node in network.nodes),
+        **described,
+        **measured,
+    )

@@ -68,7 +68,8 @@ def ann_deviation(
     of this network instead, which an approximation has already taken away from onnxruntime's.
     """
     engine, worst = Engine(net), Deviation(error=0.0, node="", allowed=ROUNDING)
-    names = [n.name for n in net.nodes if n.name in values.known and n.inputs and (like is None or n.name in like.by_name)]
+    shared = values.known if like is None else values.known & like.by_name.keys()
+    names = [n.name for n in net.nodes if n.name in shared and n.inputs]
     for feed in rows(values, feeds):
         truth = values.at_once(feed, names) if like is None else as_arrays(Engine(like).evaluate(feed))
         found = engine.evaluate(feed, {n: truth[n] for n in names if jumps(net, net[n])})

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 from onnx import helper
@@ -15,6 +17,7 @@ from snncc.ir.check import check, check_shapes
 from snncc.ir.network import Network, frozen
 from snncc.ir.nodes import (
     IF,
+    AdaptiveIF,
     Affine,
     AveragePool,
     Concat,
@@ -22,11 +25,13 @@ from snncc.ir.nodes import (
     Conv,
     ConvTranspose,
     Differential,
+    Encoder,
     Foreign,
     Input,
     LeakyIF,
     Linear,
     MaxPool,
+    MsatIF,
     Node,
     Operator,
     Pad,
@@ -59,11 +64,11 @@ class Sketch:
         return name
 
     def add(
-        self, kind: Callable[..., Node], name: str, inputs: Sequence[str], shape: Sequence[int], **more: Any
+        self, node: Callable[..., Node], name: str, inputs: Sequence[str], shape: Sequence[int], /, **more: Any
     ) -> str:
         """A node; returns its name."""
         more.setdefault("batch", self.batch)
-        self.nodes.append(kind(name=name, inputs=tuple(inputs), shape=tuple(shape), **more))
+        self.nodes.append(node(name=name, inputs=tuple(inputs), shape=tuple(shape), **more))
         return name
 
     def neuron(self, kind: Callable[..., Node], name: str, source: str, shape: Sequence[int], **more: Any) -> str:
@@ -352,16 +357,61 @@ def foreign() -> Network:
 
 
 def silent() -> Network:
-    """Nothing spikes and nothing is weighted."""
+    """Nothing spikes and nothing is weighted; many inputs."""
     s = Sketch()
-    s.add(Input, "x", [], (1, 4))
+    names = [f"input_{i}_with_a_name_that_is_quite_long" for i in range(9)]
+    for name in names:
+        s.add(Input, name, [], (1, 4))
     s.add(Input, "index", [], (1, 40), dtype="int64")
-    s.add(Operator, "y", ["x", "other"], (1, 12), op="gather", attributes={"axis": 1})
-    s.nodes.insert(-1, Constant(name="other", shape=(12,), batch=None, dtype="int64", value="other/value"))
+    s.add(Constant, "other", [], (12,), batch=None, dtype="int64", value="other/value")
     s.arrays["other/value"] = frozen(np.arange(12) % 4)
-    long = {"index": (tuple(j // 10 for j in range(40)), tuple(range(40))), "axes": (1, 1)}
-    s.add(Operator, "z", ["y"], (1, 40), op="resize_nearest", attributes=long)  # type: ignore[arg-type]
-    return s.network("z", "index")
+    s.add(Sum, "sum", names, (1, 4), coefficients=(1.0, -2.0) * 4 + (0.5,))
+    s.add(Operator, "y", ["sum", "other"], (1, 12), op="gather", attributes={"axis": 1})
+    return s.network("y", "index")
+
+
+def adaptive(schedule: Schedule | None = None, *, batch: int | None = 0) -> Network:
+    """Neurons whose thresholds change, spikes drawn at random, and encoders of the input."""
+    s = Sketch(seed=8, batch=batch)
+    s.add(Input, "x", [], (1, 6))
+    s.arrays["scale"] = frozen(np.full(1, 1.25, np.float32))
+    s.add(Encoder, "drawn", ["x"], (1, 6), kind="poisson", scale="scale", key=11)
+    s.add(Encoder, "even", ["x"], (1, 6), kind="uniform", scale="scale", phase=0.25)
+    s.add(Sum, "encoded", ["drawn", "even"], (1, 6), coefficients=(1.0, 0.5))
+    previous = s.linear("current", "encoded", (1, 8), 6)
+    msat = {"alpha": 0.2, "k_a": 0.5, "k_i": 1.5, "c": 2.0, "tau_mp": 0.75, "tau_rd": 1.25}
+    kinds: list[tuple[Callable[..., Node], dict[str, Any]]] = [
+        (IF, {"burst": 3}),
+        (IF, {"reset": "zero", "burst": 2}),
+        (AdaptiveIF, {}),
+        (AdaptiveIF, {"rule": "alg2", "subtract": "vcur", "scope": "batch", "eta": 0.4}),
+        (AdaptiveIF, {"adapt": False, "subtract": "graded"}),
+        (MsatIF, msat),
+        (MsatIF, {**msat, "burst": 4, "confidence": 0.75, "unsure": 3, "key": 5}),
+    ]
+    for i, (kind, options) in enumerate(kinds):
+        fired = s.neuron(kind, f"spikes{i}", previous, (1, 8), **options)
+        again = s.linear(f"layer{i}", fired, (1, 8), 8)
+        previous = s.add(Sum, f"sum{i}", [again, "current"], (1, 8), coefficients=(1.0, 1.0))
+    s.neuron(IF, "last", previous, (1, 8))
+    s.linear("y", "last", (1, 3), 8)
+    return s.network("y", "drawn", "even", schedule=schedule)
+
+
+def alone(network: Network) -> Network:
+    """The same without an axis for samples."""
+    nodes = tuple(msgspec.structs.replace(node, batch=None) for node in network.nodes)
+    return dataclasses.replace(network, nodes=nodes)
+
+
+def many(network: Network) -> dict[str, np.ndarray]:
+    """Three samples for every input."""
+    return {
+        node.name: normal(3, *node.shape[1:], seed=i)
+        if node.dtype == "float32"
+        else np.arange(3 * node.shape[1]).reshape(3, -1)
+        for i, node in enumerate(network.inputs)
+    }
 
 
 WINDOW, ONCE = Schedule(kind="window", steps=3), Schedule(kind="once")
@@ -389,5 +439,9 @@ EXAMPLES: dict[str, Callable[[], Example]] = {
     ),
     "hostile": lambda: Example(network=hostile(), feeds={"input": normal(3, 4)}),
     "foreign": lambda: Example(network=foreign(), feeds={"x": normal(3, 4)}),
-    "silent": lambda: Example(network=silent(), feeds={"x": normal(3, 4), "index": np.arange(120).reshape(3, 40)}),
+    "silent": lambda: Example(network=silent(), feeds=many(silent())),
+    "silent_single": lambda: Example(network=alone(silent()), feeds=many(silent())),
+    "adaptive": lambda: Example(network=adaptive(), feeds=ROWS, timesteps=9),
+    "adaptive_window": lambda: Example(network=adaptive(WINDOW), feeds=ROWS, timesteps=6),
+    "adaptive_single": lambda: Example(network=adaptive(batch=None), feeds=ROWS, timesteps=6),
 }

@@ -127,7 +127,9 @@ class Maker:
         n, groups = len(space), self.pick(1, 2) if channels % 2 == 0 else 1
         stride, padding = [self.pick(1, 2) for _ in space], [self.pick(0, 1) for _ in range(2 * n)]
         dilation, extra = self.pick(1, 2), [self.pick(0, s - 1) for s in stride]
-        size = [(s - 1) * stride[i] + dilation + 1 + extra[i] - padding[i] - padding[n + i] for i, s in enumerate(space)]
+        size = [
+            (s - 1) * stride[i] + dilation + 1 + extra[i] - padding[i] - padding[n + i] for i, s in enumerate(space)
+        ]
         if min(size) < 1:
             return self.linear(x)
         return self.add(
@@ -173,7 +175,9 @@ class Maker:
     def static(self, x: Node) -> Node:
         """A row of a table, chosen by the static input `ids`."""
         table = self.constant(VOCABULARY, *x.shape[1:])
-        return self.add(Operator, [table, self.nodes[1]], x.shape, batch=self.batch, op="gather", attributes={"axis": 0})
+        return self.add(
+            Operator, [table, self.nodes[1]], x.shape, batch=self.batch, op="gather", attributes={"axis": 0}
+        )
 
     def concatenated(self, x: Node) -> Node:
         other = self.constant(1, 2, *x.shape[2:])
@@ -237,9 +241,7 @@ class Maker:
         f = Operator(name="f", inputs=names, shape=first.shape, batch=first.batch, op=op, attributes=attributes)
         low, high = self.pick((None, None), (-0.4, 1.3))
         least = (*[0.0] * (n - 1), nonzero)
-        return self.add(
-            Differential, inputs, first.shape, function=f, low=(low,) * n, high=(high,) * n, nonzero=least
-        )
+        return self.add(Differential, inputs, first.shape, function=f, low=(low,) * n, high=(high,) * n, nonzero=least)
 
     def function(self, x: Node) -> Node:
         if self.dyadic:
@@ -320,13 +322,11 @@ class Maker:
         shape = (1, channels, channels)
         f = Operator(name="f", inputs=(x.name, other.name), shape=shape, batch=x.batch, op="matmul")
         nothing = (None, None)
-        return self.add(
-            Differential, [x, other], shape, function=f, low=nothing, high=nothing, nonzero=(0.0, 0.0)
-        )
+        return self.add(Differential, [x, other], shape, function=f, low=nothing, high=nothing, nonzero=(0.0, 0.0))
 
 
 RULES = [
-    "convolution", "convolution", "transposed", "linear", "affine", "sum", "concatenated", "pool", "function",
+    "convolution", "convolution", "transposed", "linear", "affine", "sum", "concatenated", "pool", "pool", "function",
     "moved", "merged", "rearranged", "product",
 ]  # fmt: skip
 
@@ -352,7 +352,11 @@ def networks(draw: Any, dyadic: bool) -> tuple[Network, dict[str, np.ndarray]]:
     outputs = (x.name, middle.name) if draw(st.booleans()) else (x.name,)
     schedule = draw(st.sampled_from(SCHEDULES))
     net = Network(
-        nodes=tuple(make.nodes), outputs=tuple(dict.fromkeys(outputs)), arrays=make.arrays, schedule=schedule, stage="snn"
+        nodes=tuple(make.nodes),
+        outputs=tuple(dict.fromkeys(outputs)),
+        arrays=make.arrays,
+        schedule=schedule,
+        stage="snn",
     ).pruned()
     samples = SAMPLES if batched else 1
     feeds = {"v0": make.numbers(samples, *shape[1:]), "v1": make.rng.integers(0, VOCABULARY, (samples,))}
@@ -437,7 +441,13 @@ def fixed(schedule: Schedule = SCHEDULES[0]) -> Network:
             Linear(name="h", inputs=("x",), **common, **linear),
             SignedIF(name="z", inputs=("h",), **common, **neuron),
             Differential(
-                name="d", inputs=("z", "z"), function=square, low=(0.0,) * 2, high=(0.375,) * 2, nonzero=(0.0,) * 2, **common
+                name="d",
+                inputs=("z", "z"),
+                function=square,
+                low=(0.0,) * 2,
+                high=(0.375,) * 2,
+                nonzero=(0.0,) * 2,
+                **common,
             ),
             SignedIF(name="s", inputs=("d",), **common, **neuron),
             Linear(name="y", inputs=("s",), **common, **linear),

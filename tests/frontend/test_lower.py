@@ -12,9 +12,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 from onnx_cases import Case, case, fed, fed_ints, normal
-from small_models import parsed
 from three_ways import prepared, same_three_ways
 
+from small_models import parsed
 from snncc.errors import UnsupportedModel
 from snncc.frontend.lower import LOWERINGS, lower, lowered_network
 from snncc.frontend.lower_elementwise import LOWERINGS as ELEMENTWISE
@@ -107,6 +107,9 @@ def pools() -> Iterator[Case]:
     # windows of ceil_mode that would begin in the padding at the end are left out
     yield case("MaxPool", fed(2, 6), kernel_shape=[2], strides=[3], pads=[1, 1], ceil_mode=1)
     yield case("MaxPool", fed(2, 5), kernel_shape=[1], strides=[2], ceil_mode=1)
+    for op in ("MaxPool", "AveragePool"):
+        yield case(op, fed(2, 4), kernel_shape=[2], strides=[2], pads=[0, 1], ceil_mode=1, opset=19)
+        yield case(op, fed(2, 4, 6), kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 1, 1], ceil_mode=1, opset=19)
     yield case("AveragePool", fed(2, 9, 9), kernel_shape=[3, 2], dilations=[2, 3], opset=19)
     yield case("AveragePool", fed(2, 5), kernel_shape=[3], pads=[1, 1], opset=7)
     yield case("AveragePool", fed(1, 4, 4, 4), kernel_shape=[2, 2, 2], strides=[2, 1, 2], opset=11)
@@ -185,7 +188,9 @@ def activations() -> Iterator[Case]:
             inputs.pop()
         yield case("Clip", fed(3, 4), *inputs, opset=12)
     yield case("Clip", fed_ints(20, 5, low=-20), at(-3).reshape(()), at(4).reshape(()))
-    yield from (case("LeakyRelu", fed(4), opset=o, **a) for o, a in ((7, {}), (16, {"alpha": 0.3}), (7, {"alpha": -1.0})))
+    yield from (
+        case("LeakyRelu", fed(4), opset=o, **a) for o, a in ((7, {}), (16, {"alpha": 0.3}), (7, {"alpha": -1.0}))
+    )
     for slope in (normal(1), normal(3, 1, 1), normal(5), normal(3, 4, 5), scalar(0.3)):
         yield case("PRelu", fed(3, 4, 5), slope, opset=9)
     for op in ("Softmax", "LogSoftmax"):
@@ -392,7 +397,9 @@ def test_constants_that_differ_along_a_merged_axis(constant: tuple[int, ...]) ->
 
 
 def test_slopes_that_differ_along_a_merged_axis() -> None:
-    source = parsed("g (float[1,2,5] x) => (float[] y) { r = Reshape(x, rows) y = PRelu(r, c) }", rows=at(2, 5), c=normal(2, 1))
+    source = parsed(
+        "g (float[1,2,5] x) => (float[] y) { r = Reshape(x, rows) y = PRelu(r, c) }", rows=at(2, 5), c=normal(2, 1)
+    )
     same_three_ways(source, {"x": normal(3, 2, 5)}, one_at_a_time=True)
 
 
@@ -493,7 +500,7 @@ def test_every_problem_is_listed_at_once() -> None:
 
 def test_an_attribute_that_nobody_thought_of_names_itself() -> None:
     source = custom_model(named("Relu", ["x"], ["y"], "strange", wobble=3), output="y")
-    with pytest.raises(UnsupportedModel, match="strange  Relu  .*wobble"):
+    with pytest.raises(UnsupportedModel, match=r"strange  Relu  .*wobble"):
         lowered_network(normalize(source))
 
 
@@ -548,7 +555,9 @@ def test_a_slice_that_keeps_the_only_sample_keeps_every_sample(cut: list[int]) -
 
 
 def test_an_output_that_is_constant() -> None:
-    source = parsed("g (float[N,2] x) => (float[] y, float[] c) { c = Constant<value_floats=[1.0, 2.0]>() y = Relu(x) }")
+    source = parsed(
+        "g (float[N,2] x) => (float[] y, float[] c) { c = Constant<value_floats=[1.0, 2.0]>() y = Relu(x) }"
+    )
     network = lowered_network(normalize(prepared(source)[0]))
     assert run(network, {"x": normal(3, 2)}, 0, 3)["c"].tolist() == [1, 2]
 

@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from small_models import normal, parsed
 from three_ways import same_three_ways
 
+from small_models import normal, parsed
 from snncc.errors import UnreadableModel
 from snncc.frontend.normalize import FOLD_LIMIT, normalize
 from snncc.frontend.samples import samples_first
@@ -68,7 +68,9 @@ def test_constants_become_initializers_and_weights_are_no_inputs() -> None:
 
 
 def test_every_shape_is_known_and_names_survive() -> None:
-    text = "g (float[N,2,9] x) => (float[] y) { c = Conv<strides=[2]>(x, w) r = Relu(c) p = MaxPool<kernel_shape=[2]>(r) y = Exp(p) }"
+    text = """g (float[N,2,9] x) => (float[] y) {
+        c = Conv<strides=[2]>(x, w) r = Relu(c) p = MaxPool<kernel_shape=[2]>(r) y = Exp(p)
+    }"""
     model = normal_form(parsed(text, w=normal(0, 3, 2, 3)))
     found = {v.name: list(v.shape) for node in model.graph for v in node.outputs}
     assert found == {"c": [1, 3, 4], "r": [1, 3, 4], "p": [1, 3, 3], "y": [1, 3, 3]}

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
-from small_models import normal, parsed
 from three_ways import same_three_ways, truth
 
+from small_models import normal, parsed
 from snncc.errors import UnsupportedModel, UsageError
 from snncc.frontend.samples import samples_first
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from fractions import Fraction
@@ -211,7 +212,7 @@ def test_the_count_settles_at_the_quantised_value(
             break
     assert counts[-1] == wanted
     distance = [abs(n - wanted) for n in counts[len(inputs) :]]
-    assert all(b < a or a == 0 for a, b in zip(distance, distance[1:], strict=False))
+    assert all(b < a or a == 0 for a, b in itertools.pairwise(distance))
 
 
 @settings(max_examples=60)

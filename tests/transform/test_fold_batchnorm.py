@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
-from small_models import Case, dataset, lowered, normal, parsed
 
+from small_models import Case, dataset, lowered, normal, parsed
 from snncc.execute import reference
 from snncc.ir.check import check, check_shapes
 from snncc.ir.nodes import BatchNorm
@@ -14,12 +12,14 @@ from snncc.transform import fold_batchnorm
 from snncc.transform.base import Fidelity
 from snncc.verify import ROUNDING, ann_deviation
 
-Rows = list[tuple[str, str, dict[str, Any], list[str], list[str]]]
-
 
 def statistics(channels: int, seed: int = 0, *, shift: bool = True) -> dict[str, np.ndarray]:
     """gamma (negative ones too), beta, mean, variance."""
-    found = {"g": normal(seed, channels), "m": normal(seed + 1, channels), "v": np.abs(normal(seed + 2, channels)) + 0.1}
+    found = {
+        "g": normal(seed, channels),
+        "m": normal(seed + 1, channels),
+        "v": np.abs(normal(seed + 2, channels)) + 0.1,
+    }
     found["g"][0] = -abs(found["g"][0])
     found["b"] = normal(seed + 3, channels)
     if not shift:
@@ -33,64 +33,127 @@ CONV = {"w": normal(9, 6, 4, 3, 2), "c": normal(8, 6)}
 GROUPED = {"w": normal(9, 6, 2, 3, 2), "c": normal(8, 6)}
 SQUARE = {"w": normal(9, 4, 4, 3, 3), "c": normal(8, 4)}
 BACK = {"w": normal(9, 4, 3, 2, 2), "c": normal(8, 6)}
-AFFINE_NOTE = ["y"]
-# input, body, weights beside the statistics, the nodes afterwards, the nodes that are noted
+# input, body, weights beside the statistics, normalised channels, the nodes afterwards, the nodes that are noted
 TABLE: dict[str, tuple[str, str, dict[str, np.ndarray], int, list[str], list[str]]] = {
     "conv": (IMAGE, f"h = Conv(x, w, c) y = {BN}(h, g, b, m, v)", CONV, 6, ["Conv"], []),
     "no bias": (IMAGE, f"h = Conv(x, w) y = {BN}(h, g, b, m, v)", {"w": CONV["w"]}, 6, ["Conv"], []),
     "padded": (IMAGE, f"h = Conv<pads=[1,0,1,1]>(x, w, c) y = {BN}(h, g, b, m, v)", CONV, 6, ["Conv"], []),
     "grouped": (IMAGE, f"h = Conv<group=2>(x, w, c) y = {BN}(h, g, b, m, v)", GROUPED, 6, ["Conv"], []),
     "transposed": (
-        IMAGE, f"h = ConvTranspose<group=2, strides=[2,1]>(x, w, c) y = {BN}(h, g, b, m, v)", BACK, 6,
-        ["ConvTranspose"], [],
+        IMAGE,
+        f"h = ConvTranspose<group=2, strides=[2,1]>(x, w, c) y = {BN}(h, g, b, m, v)",
+        BACK,
+        6,
+        ["ConvTranspose"],
+        [],
     ),
     "gemm": (ROW, f"h = Gemm(x, w) y = {BN}(h, g, b, m, v)", {"w": normal(1, 4, 6)}, 6, ["Linear"], []),
     "before gemm": (
-        ROW, f"r = Relu(x) n = {BN}(r, g, b, m, v) y = Gemm(n, w, c)", {"w": normal(1, 4, 6), "c": normal(2, 6)}, 4,
-        ["Relu", "Linear"], [],
+        ROW,
+        f"r = Relu(x) n = {BN}(r, g, b, m, v) y = Gemm(n, w, c)",
+        {"w": normal(1, 4, 6), "c": normal(2, 6)},
+        4,
+        ["Relu", "Linear"],
+        [],
     ),
     "before gemm without bias": (
-        ROW, f"r = Relu(x) n = {BN}(r, g, b, m, v) y = Gemm(n, w)", {"w": normal(1, 4, 6)}, 4, ["Relu", "Linear"], [],
+        ROW,
+        f"r = Relu(x) n = {BN}(r, g, b, m, v) y = Gemm(n, w)",
+        {"w": normal(1, 4, 6)},
+        4,
+        ["Relu", "Linear"],
+        [],
     ),
     "before conv": (
-        IMAGE, f"r = Relu(x) n = {BN}(r, g, b, m, v) y = Conv(n, w, c)", CONV, 4, ["Relu", "Conv"], [],
+        IMAGE,
+        f"r = Relu(x) n = {BN}(r, g, b, m, v) y = Conv(n, w, c)",
+        CONV,
+        4,
+        ["Relu", "Conv"],
+        [],
     ),
     "before grouped conv": (
-        IMAGE, f"r = Relu(x) n = {BN}(r, g, b, m, v) y = Conv<group=2, strides=[2,2]>(n, w, c)", GROUPED, 4,
-        ["Relu", "Conv"], [],
+        IMAGE,
+        f"r = Relu(x) n = {BN}(r, g, b, m, v) y = Conv<group=2, strides=[2,2]>(n, w, c)",
+        GROUPED,
+        4,
+        ["Relu", "Conv"],
+        [],
     ),
     "between two": (
-        IMAGE, f"h = Conv(x, w, c) n = {BN}(h, g, b, m, v) y = Conv(n, w2)", {**SQUARE, "w2": normal(4, 2, 4, 1, 1)}, 4,
-        ["Conv", "Conv"], [],
+        IMAGE,
+        f"h = Conv(x, w, c) n = {BN}(h, g, b, m, v) y = Conv(n, w2)",
+        {**SQUARE, "w2": normal(4, 2, 4, 1, 1)},
+        4,
+        ["Conv", "Conv"],
+        [],
     ),
     "alone": (IMAGE, f"y = {BN}(x, g, b, m, v)", {}, 4, ["Affine"], ["y"]),
     "before padded conv": (
-        IMAGE, f"r = Relu(x) n = {BN}(r, g, b, m, v) y = Conv<pads=[1,1,1,1]>(n, w, c)", CONV, 4,
-        ["Relu", "Affine", "Conv"], ["n"],
+        IMAGE,
+        f"r = Relu(x) n = {BN}(r, g, b, m, v) y = Conv<pads=[1,1,1,1]>(n, w, c)",
+        CONV,
+        4,
+        ["Relu", "Affine", "Conv"],
+        ["n"],
     ),
     "before transposed conv": (
-        IMAGE, f"r = Relu(x) n = {BN}(r, g, b, m, v) y = ConvTranspose(n, w)", {"w": BACK["w"]}, 4,
-        ["Relu", "Affine", "ConvTranspose"], ["n"],
+        IMAGE,
+        f"r = Relu(x) n = {BN}(r, g, b, m, v) y = ConvTranspose(n, w)",
+        {"w": BACK["w"]},
+        4,
+        ["Relu", "Affine", "ConvTranspose"],
+        ["n"],
     ),
-    "after relu": (IMAGE, f"h = Conv(x, w, c) r = Relu(h) y = {BN}(r, g, b, m, v)", CONV, 6, ["Conv", "Relu", "Affine"], ["y"]),
+    "after relu": (
+        IMAGE,
+        f"h = Conv(x, w, c) r = Relu(h) y = {BN}(r, g, b, m, v)",
+        CONV,
+        6,
+        ["Conv", "Relu", "Affine"],
+        ["y"],
+    ),
     "conv read twice": (
-        IMAGE, f"h = Conv(x, w, c) n = {BN}(h, g, b, m, v) y = Add(n, h)", CONV, 6, ["Conv", "Affine", "Sum"], ["n"],
+        IMAGE,
+        f"h = Conv(x, w, c) n = {BN}(h, g, b, m, v) y = Add(n, h)",
+        CONV,
+        6,
+        ["Conv", "Affine", "Sum"],
+        ["n"],
     ),
     "bn read twice": (
-        IMAGE, f"r = Relu(x) n = {BN}(r, g, b, m, v) a = Conv(n, w, c) d = Conv(n, w, c) y = Add(a, d)", CONV, 4,
-        ["Relu", "Affine", "Conv", "Conv", "Sum"], ["n"],
+        IMAGE,
+        f"r = Relu(x) n = {BN}(r, g, b, m, v) a = Conv(n, w, c) d = Conv(n, w, c) y = Add(a, d)",
+        CONV,
+        4,
+        ["Relu", "Affine", "Conv", "Conv", "Sum"],
+        ["n"],
     ),
     "two in a row": (
-        IMAGE, f"h = Conv(x, w, c) n = {BN}(h, g, b, m, v) y = {BN}(n, g, b, m, v)", CONV, 6, ["Conv", "Affine"], ["y"],
+        IMAGE,
+        f"h = Conv(x, w, c) n = {BN}(h, g, b, m, v) y = {BN}(n, g, b, m, v)",
+        CONV,
+        6,
+        ["Conv", "Affine"],
+        ["y"],
     ),
     "around a conv": (
-        IMAGE, f"r = Relu(x) n = {BN}(r, g, b, m, v) h = Conv(n, w, c) y = {BN}(h, g, b, m, v)", SQUARE, 4,
-        ["Relu", "Conv", "Affine"], ["y"],
+        IMAGE,
+        f"r = Relu(x) n = {BN}(r, g, b, m, v) h = Conv(n, w, c) y = {BN}(h, g, b, m, v)",
+        SQUARE,
+        4,
+        ["Relu", "Conv", "Affine"],
+        ["y"],
     ),
     "product along another axis": (
-        "float[N,4,5] x", f"h = MatMul(x, w) y = {BN}(h, g, b, m, v)", {"w": normal(1, 5, 3)}, 4, ["Linear", "Affine"], ["y"],
+        "float[N,4,5] x",
+        f"h = MatMul(x, w) y = {BN}(h, g, b, m, v)",
+        {"w": normal(1, 5, 3)},
+        4,
+        ["Linear", "Affine"],
+        ["y"],
     ),
-}  # fmt: skip
+}
 
 
 def made(row: str, *, shift: bool = True) -> Case:
@@ -150,7 +213,9 @@ def test_the_name_is_that_of_the_batch_norm() -> None:
 
 
 def test_nothing_to_do_changes_nothing() -> None:
-    case = lowered(parsed(f"g ({IMAGE}) => (float[] y) {{ y = Conv(x, w, c) }}", **CONV), dataset(x=normal(5, 2, 4, 5, 6)))
+    case = lowered(
+        parsed(f"g ({IMAGE}) => (float[] y) {{ y = Conv(x, w, c) }}", **CONV), dataset(x=normal(5, 2, 4, 5, 6))
+    )
     before = case.network
     assert case.apply("fold_batchnorm") == before
     assert case.notes == []

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_models import Case, dataset, lowered, normal, parsed
 
+from small_models import Case, dataset, lowered, normal, parsed
 from snncc.errors import RecipeError
 from snncc.execute import reference
 from snncc.ir.check import check, check_shapes
@@ -105,7 +105,9 @@ def test_pairs_that_do_not_exist(case: Case, options: dict[str, Any], message: s
 
 
 def test_a_static_activation_stays() -> None:
-    text = "g (float[N,4] x, int64[N] i) => (float[] y) { t = Gather<axis=0>(w, i) r = Relu(t) s = Relu(x) y = Add(r, s) }"
+    text = (
+        "g (float[N,4] x, int64[N] i) => (float[] y) { t = Gather<axis=0>(w, i) r = Relu(t) s = Relu(x) y = Add(r, s) }"
+    )
     data = dataset(x=normal(0, 6, 4), i=np.arange(6) % 3)
     net = lowered(parsed(text, w=normal(1, 3, 4)), data).spiking()
     assert list(neurons(net)) == ["s"]
@@ -140,9 +142,17 @@ def test_percentiles_against_numpy(case: Case, granularity: str, percentile: flo
             around = np.sort(kept)[[max(0, int(position) - 1), min(len(kept) - 1, int(position) + 2)]]
             if name == "r3":
                 around = np.minimum(around, 0.3)
+                assert threshold <= np.float32(0.3)
             assert around[0] * 0.985 - 1e-6 <= threshold <= around[1] * 1.015 + 1e-6
             if percentile == 100:
                 assert threshold == np.float32(min(kept.max(), 0.3 if name == "r3" else np.inf))
+
+
+def test_the_maximum_whatever_the_percentile(case: Case) -> None:
+    case.spiking()
+    net = case.apply("balance_thresholds", granularity="neuron", reduce="max", percentile=50.0)
+    top = case.context.values.run({"x": X}, ["r1"])["r1"].max(axis=0, keepdims=True)
+    assert np.array_equal(net.arrays["r1/threshold"], top)
 
 
 def test_a_clip_caps_its_threshold(case: Case) -> None:

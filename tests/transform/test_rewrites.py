@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from small_models import Case, dataset, lowered, normal, parsed
 
+from small_models import Case, dataset, lowered, normal, parsed
 from snncc.execute import reference
 from snncc.ir.check import check, check_shapes
 from snncc.ir.network import Network

@@ -35,7 +35,7 @@ def moving_thresholds(current: np.ndarray, theta: np.ndarray, delta: np.ndarray)
 def paper_thresholds(a: dict[str, Any], i: int, k: int) -> tuple[np.ndarray, np.ndarray]:
     """theta0+ and delta of the paper, where one hidden spike is 1; gamma < 0 flips weights, mean and gamma."""
     g, e, m, v = (np.asarray(a[f"{key}{i}"], np.float32).astype(np.float64) for key in "gemv")
-    sigma, sign, g = np.sqrt(v + 1e-5), np.sign(g), np.abs(g)
+    sigma, sign, g = np.sqrt(v + 1e-5), np.sign(g), np.where(g == 0, 1, np.abs(g))
     return 2.0**k * sign * m + 2.0**k * (1 / 2.0 ** (k + 1) - e) * sigma / g, sigma / g
 
 

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import builtins
-import itertools
 import keyword
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -16,8 +15,6 @@ from snncc.frontend.names import safe_name
 
 WIDTH = 120
 LONGEST_NAME = 40
-#: Longer sequences of integers are written as a rule where there is one.
-LONG = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,25 +73,12 @@ def remark(text: str, longest: int = 80) -> str:
     return shown if len(shown) <= longest else f"{shown[: longest // 4]}...{shown[3 - longest + longest // 4 :]}"
 
 
-def rule(values: Sequence[Any]) -> str | None:
-    """A long sequence of integers as a range, or as the multiples j * p // q."""
-    if len(values) <= LONG or not all(type(v) is int for v in values):
-        return None
-    step = values[1] - values[0]
-    if step and all(b - a == step for a, b in itertools.pairwise(values)):
-        return str(Call("range", (str(values[0]), str(values[-1] + (1 if step > 0 else -1)), str(step))))
-    count, top = len(values), values[-1] + 1
-    if list(values) == [j * top // count for j in range(count)]:
-        return f"[j * {top} // {count} for j in range({count})]"
-    return None
-
-
 def literal(value: Any) -> Term:
     """A value as an expression."""
     if isinstance(value, str):
         return escaped(value)
     if isinstance(value, (tuple, list)):
-        return rule(value) or Call("", tuple(literal(v) for v in value))
+        return Call("", tuple(literal(v) for v in value))
     if isinstance(value, float):
         plain = repr(value).replace("e+", "e")
         return plain if plain.lstrip("-")[0].isdigit() else f'float("{plain}")'

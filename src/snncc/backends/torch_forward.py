@@ -10,19 +10,23 @@ from typing import Literal
 
 from snncc.backends.python_text import Call, Keyword, Names, Term, call, literal, remark, statement
 from snncc.errors import InvariantBroken
+from snncc.execute.torch_dispatch import MSAT
 from snncc.ir.analysis import tail
 from snncc.ir.network import Network
 from snncc.ir.nodes import (
     IF,
-    NEURONS,
+    SPIKING,
+    AdaptiveIF,
     Affine,
     Constant,
     Conv,
     ConvTranspose,
     Differential,
+    Encoder,
     Input,
     LeakyIF,
     Linear,
+    MsatIF,
     Neuron,
     Node,
     Pad,
@@ -93,7 +97,7 @@ class Forward:
             if isinstance(node, Constant):
                 self.values[node.name], self.layouts[node.name] = self.array(node.value), "steady"
                 continue
-            steady = not isinstance(node, NEURONS) and all(self.layouts[n] == "steady" for n in node.inputs)
+            steady = not isinstance(node, SPIKING) and all(self.layouts[n] == "steady" for n in node.inputs)
             layout: Layout = "steady" if steady else "mean" if node.name in self.tail else "series"
             self.layouts[node.name] = layout
             if isinstance(node, Input):
@@ -119,7 +123,7 @@ class Forward:
         """Shape per sample, what the values are, and the node's name where the identifier is another."""
         shape = [d for i, d in enumerate(node.shape) if i != node.batch or d != 1]
         words = [str(shape)]
-        words += ["spikes"] if isinstance(node, NEURONS) else ["analog"] if isinstance(node, Differential) else []
+        words += ["spikes"] if isinstance(node, SPIKING) else ["analog"] if isinstance(node, Differential) else []
         return "  ".join([" ".join(words), *([] if own == node.name else [remark(node.name)])])
 
     def sum_up(self, node: Node) -> None:
@@ -161,6 +165,8 @@ class Forward:
         """A node before the last neuron, over all steps."""
         if isinstance(node, Neuron):
             return self.scan(node)
+        if isinstance(node, Encoder):
+            return self.encode(node)
         if isinstance(node, Differential):
             return self.difference(node)
         return self.linear(node)
@@ -177,17 +183,41 @@ class Forward:
             current = name if self.single else call("unfold", name, "T", **self.axis(source))
             current = current if private else Call(f"{current}.clone", ())
         arrays = [self.array(a) for a in (node.threshold, node.amplitude, node.v_init)]
-        if isinstance(node, IF):
-            scan = call("if_scan", current, *arrays, reset=literal(node.reset))
-        elif isinstance(node, SignedIF):
-            more = {"negative": literal(node.negative), "cap": literal(node.cap), "levels": literal(node.levels)}
-            scan = call("signed_if_scan", current, *arrays, **more)
-        elif isinstance(node, LeakyIF):
-            more = {"negative": literal(node.negative), "levels": literal(node.levels)}
-            scan = call("leaky_if_scan", current, *arrays, self.array(node.slope), **more)
+        return call("spikes", self.equation(node, [current, *arrays]), **self.axis(node))
+
+    def equation(self, node: Neuron, operands: Sequence[Term]) -> Term:
+        """The scan that a neuron's type names, with its options."""
+
+        def options(*names: str) -> dict[str, Term]:
+            return {name: literal(getattr(node, name)) for name in names}
+
+        rows: dict[str, Term] = {"samples": "1" if self.single else "N", "axis": str(node.batch or 0)}
+        match node:
+            case IF():
+                return call("if_scan", *operands, **options("reset", *(["burst"] if node.burst > 1 else [])))
+            case SignedIF():
+                return call("signed_if_scan", *operands, **options("negative", "cap", "levels"))
+            case LeakyIF():
+                return call("leaky_if_scan", *operands, self.array(node.slope), **options("negative", "levels"))
+            case AdaptiveIF():
+                rows["samples"] = rows["samples"] if node.scope == "sample" else "1"
+                return call("adaptive_if_scan", *operands, **options("eta", "rule", "adapt", "subtract"), **rows)
+            case MsatIF():
+                if node.confidence < 1:
+                    rows["first_sample"] = "first_sample"
+                return call("msat_scan", *operands, **options(*MSAT), **rows)
+        raise TypeError(type(node).__name__)
+
+    def encode(self, node: Encoder) -> Term:
+        """The spikes of an input."""
+        x, scale = self.values[node.inputs[0]], self.array(node.scale)
+        if node.kind == "uniform":
+            spikes = call("interval_series", x, scale, "[0.0, *D]", phase=literal(node.phase))
         else:
-            raise TypeError(type(node).__name__)
-        return call("spikes", scan, **self.axis(node))
+            rows: dict[str, Term] = {"samples": "1" if self.single else "N", "axis": str(node.batch or 0)}
+            rows["first_sample"] = "first_sample"
+            spikes = call("poisson_series", x, scale, "gates", key=literal(node.key), **rows)
+        return spikes if self.single else call("fold", spikes, **self.axis(node))
 
     def linear(self, node: Node) -> Term:
         """A node that is linear in what varies; steady summands follow the gates, steady factors don't."""

@@ -14,11 +14,13 @@ from snncc.backends.python_text import Call, Names, escaped, leaf_modules, remar
 from snncc.backends.sources import Definition, Import, closure, import_lines, names_used, table
 from snncc.backends.torch_forward import HEADINGS, Forward
 from snncc.errors import InvariantBroken
-from snncc.execute import torch_neurons
+from snncc.execute import random, torch_neurons, torch_rules
 from snncc.execute.torch_engine import MODULES
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS, Differential, Foreign, Input, Node
+from snncc.ir.nodes import SPIKING, Differential, Foreign, Input, Node
 
+#: Where neurons are defined.
+NEURON_MODULES = (torch_neurons, random, torch_rules)
 #: What the class itself imports.
 IMPORTS = {
     "Path": Import("pathlib", "Path", "Path"),
@@ -35,6 +37,7 @@ OWN = (
     "SpikingNetwork",
     "T",
     "arrays",
+    "first_sample",
     "gate",
     "gates",
     "math",
@@ -82,7 +85,7 @@ def emit(network: Network, *, title: str, timesteps: int) -> str:
     if network.stage != "snn":
         raise InvariantBroken(f"a torch module of a network in its {network.stage} stage")
     single = all(node.batch is None for node in network.nodes)
-    known = table([*MODULES, torch_neurons, torch_runtime])
+    known = table([*MODULES, *NEURON_MODULES, torch_runtime])
     if single:
         known |= table([torch_runtime_single])
     # Once to see which functions are needed, once with all names free that these leave free.
@@ -119,12 +122,12 @@ def written(network: Network, taken: Iterable[str], timesteps: int) -> tuple[For
 
 def kind(node: Node) -> str:
     """What leads an identifier whose node's name gives none."""
-    return "neuron" if isinstance(node, NEURONS) else "x" if isinstance(node, Input) else type(node).__name__.lower()
+    return "neuron" if isinstance(node, SPIKING) else "x" if isinstance(node, Input) else type(node).__name__.lower()
 
 
 def sections(parts: Sequence[Definition]) -> list[str]:
     """The sources, under three headings."""
-    neurons, time = table([torch_neurons]), {**table([torch_runtime]), **table([torch_runtime_single])}
+    neurons, time = table(NEURON_MODULES), {**table([torch_runtime]), **table([torch_runtime_single])}
     groups: dict[str, list[str]] = {"Layers": [], "Neurons": [], "Time": []}
     for part in parts:
         group = "Neurons" if part.name in neurons else "Time" if part.name in time else "Layers"
@@ -152,7 +155,7 @@ def shown(node: Node, *, output: bool = False) -> str:
 def document(forward: Forward, title: str, timesteps: int) -> str:
     """The module's docstring."""
     net = forward.network
-    counts = Counter(type(n).__name__ for n in net.nodes if isinstance(n, NEURONS))
+    counts = Counter(type(n).__name__ for n in net.nodes if isinstance(n, SPIKING))
     analog = sum(isinstance(n, Differential) for n in net.nodes)
     foreign = sorted({quiet(f.operator) for n in net.nodes if isinstance(f := getattr(n, "function", n), Foreign)})
     limit = net.schedule.limit
@@ -164,7 +167,8 @@ def document(forward: Forward, title: str, timesteps: int) -> str:
         timesteps=timesteps,
         inputs=f"Inputs: {', '.join(f'{forward.values[n.name]} {shown(n)}' for n in net.inputs)}.",
         outputs=outputs(net),
-        neurons=", ".join(f"{count} layers of {name}" for name, count in sorted(counts.items())) or "none",
+        neurons=", ".join(f"{name} ({count} layer{'s' * (count > 1)})" for name, count in sorted(counts.items()))
+        or "none",
         schedule=f"The input and every bias enter {steps}.",
         series="each step of one sample" if forward.single else "T steps folded into the batch",
         analog=ANALOG if analog else "",
@@ -197,34 +201,51 @@ def class_lines(forward: Forward, timesteps: int) -> list[str]:
         comment = str(list(net.arrays[key].shape))
         array = Call("arrays", (escaped(key),), brackets="[]")
         lines += statement(f"self.{name} = ", Call("nn.Buffer", (array,)), comment)
-    inputs = [forward.values[node.name] for node in net.inputs]
-    parameters = ", ".join([*[f"{name}: Tensor" for name in inputs], f"timesteps: int = {timesteps}"])
+    typed = [f"{forward.values[node.name]}: Tensor" for node in net.inputs]
+    random = any("first_sample" in line for line in forward.lines["series"])
     several = len(net.outputs) > 1
     result = "dict[str, Tensor]" if several else "Tensor"
+    parameters = [*typed, f"timesteps: int = {timesteps}", *(["first_sample: int = 0"] if random else [])]
     lines += ["", *definition("forward", parameters, result)]
-    lines += ['        """The sum of the output over `timesteps` steps, divided by D(T)."""']
+    lines += ['        """The sum of the output over `timesteps` steps, divided by D(T).']
+    if random:
+        lines += [
+            "",
+            "        `first_sample` is the number of the first sample: each number has random streams of its own.",
+        ]
+        lines += ['        """']
+    else:
+        lines[-1] += '"""'
     lines += ["        if timesteps < 1:", '            raise ValueError("timesteps must be at least 1")']
     if forward.single:
-        pieces = [
-            name if not node.shape else f"{name}[i : i + 1]" for name, node in zip(inputs, net.inputs, strict=True)
-        ]
-        first = next((name for name, node in zip(inputs, net.inputs, strict=True) if node.shape), None)
-        count = f"len({first})" if first else "1"
-        lines += [f"        parts = [self.sample({', '.join([*pieces, 'timesteps'])}) for i in range({count})]"]
+        lines += one_by_one(forward, random)
         joined = "{name: torch.stack([part[name] for part in parts]) for name in parts[0]}"
         lines += [f"        return {joined if several else 'torch.stack(parts)'}", ""]
-        lines += definition("sample", parameters.rsplit(" =", 1)[0], result)
-        lines += ['        """One sample."""']
+        parameters = [*typed, "timesteps: int", *(["first_sample: int"] if random else [])]
+        lines += [*definition("sample", parameters, result), '        """One sample."""']
     return lines + body(forward)
 
 
-def definition(name: str, parameters: str, result: str) -> list[str]:
-    """The first lines of a method."""
-    flat = f"    def {name}(self, {parameters}) -> {result}:"
+def one_by_one(forward: Forward, random: bool) -> list[str]:
+    """The loop over samples of a network without an axis for them; an input of rank 0 is shared by all."""
+    named = [(forward.values[node.name], bool(node.shape)) for node in forward.network.inputs]
+    pieces = [f"{name}[i : i + 1]" if split else name for name, split in named]
+    count = next((f"len({name})" for name, split in named if split), "1")
+    one = Call("self.sample", (*pieces, "timesteps", *(["first_sample + i"] if random else [])))
+    flat = f"        parts = [{one} for i in range({count})]"
     if len(flat) <= 120:
         return [flat]
-    inner = f"        self, {parameters}"
-    rows = [inner] if len(inner) <= 120 else [f"        {p}," for p in ["self", *parameters.split(", ")]]
+    return ["        parts = [", *statement("", one, indent=12), f"            for i in range({count})", "        ]"]
+
+
+def definition(name: str, parameters: Sequence[str], result: str) -> list[str]:
+    """The first lines of a method."""
+    own = ["self", *parameters]
+    flat = f"    def {name}({', '.join(own)}) -> {result}:"
+    if len(flat) <= 120:
+        return [flat]
+    inner = f"        {', '.join(own)}"
+    rows = [inner] if len(inner) <= 120 else [f"        {p}," for p in own]
     return [f"    def {name}(", *rows, f"    ) -> {result}:"]
 
 

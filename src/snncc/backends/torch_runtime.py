@@ -91,7 +91,8 @@ def scaled_differences(series: Tensor, divisors: Sequence[float], axis: int = 0)
 def in_range(x: Tensor, low: float | None, high: float | None, *, nonzero: float = 0.0) -> Tensor:
     """The argument of an analog function, kept in its calibrated range and (a denominator) away from zero."""
     y = x if low is None and high is None else x.clamp(low, high)
-    return torch.where(y.abs() < nonzero, torch.where(y < 0, -nonzero, nonzero), y) if nonzero else y
+    least = y.new_full((), nonzero).copysign(torch.where(y < 0, y, 1))
+    return torch.where(y.abs() < nonzero, least, y) if nonzero else y
 
 
 def as_rate(x: Tensor, like: Tensor) -> Tensor:

@@ -57,7 +57,9 @@ class Tried:
 
 def experiments(net: Network) -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]], dict[Any, Network]]:
     """Per layer the inputs of the network with that layer put back, and with all up to it; the distinct networks."""
-    alone, front, networks = {}, {}, {}
+    alone: dict[str, frozenset[str]] = {}
+    front: dict[str, frozenset[str]] = {}
+    networks: dict[Any, Network] = {}
     layers = layers_of(net)
     for i, name in enumerate(layers):
         for found, given in ((alone, {name}), (front, set(layers[: i + 1]))):

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from snncc.frontend.names import safe_name
 
-WIDTH, HEIGHT = 640, 260
+WIDTH, HEIGHT = 480, 250
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 34
 
 
@@ -31,9 +31,9 @@ def number(value: float) -> str:
 
 
 def svg(label: str, body: Markup, *, width: float = WIDTH, height: float = HEIGHT, name: str = "") -> Markup:
-    """A chart."""
-    frame = '<svg class="chart" data-chart="{}" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
-    return Markup(frame).format(name, number(width), number(height), label, body)
+    """A chart of at most its natural width."""
+    frame = '<svg class="chart" data-chart="{}" width="{}" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
+    return Markup(frame).format(name, number(width), number(width), number(height), label, body)
 
 
 def text(x: float, y: float, words: str, *, anchor: str = "middle", kind: str = "tick") -> Markup:
@@ -57,9 +57,9 @@ def polyline(places: Sequence[tuple[float, float]], kind: str) -> Markup:
 
 def dot(x: float, y: float, kind: str, tip: str, radius: float = 4) -> Markup:
     """A point with its numbers."""
-    return Markup('<circle cx="{}" cy="{}" r="{}" class="{}" tabindex="0" data-tip="{}"><title>{}</title></circle>').format(
-        number(x), number(y), number(radius), f"point {kind}", tip, tip
-    )
+    return Markup(
+        '<circle cx="{}" cy="{}" r="{}" class="{}" tabindex="0" data-tip="{}"><title>{}</title></circle>'
+    ).format(number(x), number(y), number(radius), f"point {kind}", tip, tip)
 
 
 def bar(x: float, y: float, width: float, height: float, kind: str, tip: str = "") -> Markup:
@@ -90,11 +90,11 @@ class Axis:
 
 
 def decades(values: Iterable[float]) -> tuple[float, float]:
-    """The powers of ten around positive values, at most eight of them."""
+    """The powers of ten around positive values, at most five of them."""
     positive = [v for v in values if v > 0]
     top = 10.0 ** math.ceil(math.log10(max(positive, default=1.0)))
     least = 10.0 ** math.floor(math.log10(min(positive, default=0.1)))
-    return max(min(least, top / 10), top * 1e-8), top
+    return max(min(least, top / 10), top * 1e-5), top
 
 
 def steps_axis(steps: Sequence[int]) -> tuple[Axis, list[int]]:
@@ -192,7 +192,9 @@ def by_layer(
     return svg(label, join(parts), name=name)
 
 
-def columns(name: str, label: str, layers: Sequence[str], values: Sequence[float], show: Callable[[float], str]) -> Markup:
+def columns(
+    name: str, label: str, layers: Sequence[str], values: Sequence[float], show: Callable[[float], str]
+) -> Markup:
     """One bar per layer, from zero up or down."""
     low, high = min(0.0, *values, 0.0), max(*values, 1e-9, 1e-9)
     up, width = Axis(low, high, HEIGHT - BOTTOM, TOP), (WIDTH - LEFT - RIGHT) / max(1, len(values))
@@ -233,10 +235,11 @@ def raster(label: str, rows: Sequence[str]) -> Markup:
     steps = max((len(row) for row in rows), default=1)
     cell = max(4.0, min(14.0, WIDTH / max(1, steps)))
     size = 5.0
+    box = f"h{number(cell - 1)}v{number(size - 1)}h{number(1 - cell)}z"
     paths = []
     for sign, kind in (("+", "up"), ("-", "down")):
         marks = "".join(
-            f"M{number(t * cell + 0.5)} {number(i * size + 0.5)}h{number(cell - 1)}v{number(size - 1)}h{number(1 - cell)}z"
+            f"M{number(t * cell + 0.5)} {number(i * size + 0.5)}{box}"
             for i, row in enumerate(rows)
             for t, found in enumerate(row)
             if found == sign

@@ -60,8 +60,8 @@ def coarseness(layers: Sequence[Layer], recipe: Recipe) -> Iterator[Advice]:
             yield Advice(
                 rule="coarse",
                 layer=layer.name,
-                finding=f"{safe_name(layer.name)} counts too coarsely: fed with the ANN's own values its relative error "
-                f"is {small(layer.isolated)}",
+                finding=f"{safe_name(layer.name)} counts too coarsely: fed with the ANN's own values its relative "
+                f"error is {small(layer.isolated)}",
                 cure=", or ".join(c for c in cures if c),
                 weight=rest,
             )
@@ -74,8 +74,10 @@ def silence(layers: Sequence[Layer], recipe: Recipe) -> Iterator[Advice]:
             yield Advice(
                 rule="dead",
                 layer=layer.name,
-                finding=f"{safe_name(layer.name)} has {percent(layer.dead)} dead neurons: the ANN uses them, they never fire",
-                cure="a threshold per channel or neuron (--granularity), initialize_membrane.fraction=0.5, or a larger T",
+                finding=f"{safe_name(layer.name)} has {percent(layer.dead)} dead neurons: the ANN uses them, they "
+                "never fire",
+                cure="a threshold per channel or neuron (--granularity), initialize_membrane.fraction=0.5, or a "
+                "larger T",
                 weight=layer.dead * (layer.cumulative or 0.0),
             )
 
@@ -87,7 +89,8 @@ def wrong_spikes(layers: Sequence[Layer], recipe: Recipe) -> Iterator[Advice]:
             yield Advice(
                 rule="wrong spikes",
                 layer=layer.name,
-                finding=f"{safe_name(layer.name)}: {percent(layer.sin)} of its neurons fire though the ANN is silent there",
+                finding=f"{safe_name(layer.name)}: {percent(layer.sin)} of its neurons fire though the ANN is "
+                "silent there",
                 cure="select_neuron.kind=signed_if takes back what was wrong",
                 weight=layer.sin * (layer.cumulative or 0.0),
             )
@@ -101,8 +104,8 @@ def unevenness(layers: Sequence[Layer], recipe: Recipe) -> Iterator[Advice]:
             yield Advice(
                 rule="late charge",
                 layer=layer.name,
-                finding=f"{safe_name(layer.name)} keeps {small(layer.residual)} spikes of charge in its membranes at the "
-                f"end, and its error is {small(off)} where it would be {small(alone)} by itself",
+                finding=f"{safe_name(layer.name)} keeps {small(layer.residual)} spikes of charge in its membranes at "
+                f"the end, and its error is {small(off)} where it would be {small(alone)} by itself",
                 cure="a larger T, select_neuron.levels=2 (several spikes at once), or --method matched",
                 weight=off - alone,
             )
@@ -149,8 +152,8 @@ def overall(curve: Curve, energy: Energy, analog: float, synthetic: bool) -> Ite
         yield Advice(
             rule="energy",
             layer=None,
-            finding=f"by the model with memory the {energy.bits}-bit ANN costs {small(fair.quantised / fair.snn)} of what "
-            "the SNN costs",
+            finding=f"by the model with memory the {energy.bits}-bit ANN costs {small(fair.quantised / fair.snn)} of "
+            "what the SNN costs",
             cure="fewer steps or fewer spikes; event-driven hardware that keeps potentials in place changes the model",
             weight=0.0,
         )

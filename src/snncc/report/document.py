@@ -8,7 +8,7 @@ from 0 to 1. Counts of spikes and operations are means per sample. None: not mea
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -266,9 +266,9 @@ class Report(Part, frozen=True, kw_only=True):
     origin: Origin
 
 
-def decode(data: bytes, kind: Any = Report) -> Any:
+def decode(data: bytes) -> Report:
     """A report from its bytes; raises BundleError with the key that is wrong."""
     try:
-        return msgspec.json.decode(data, type=kind)
+        return msgspec.json.decode(data, type=Report)
     except (msgspec.DecodeError, RecursionError) as error:
         raise BundleError(f"report.json is not one of snncc: {error}", cure="convert the model again") from None

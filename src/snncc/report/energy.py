@@ -107,8 +107,8 @@ def energy(net: Network, simulation: Simulation, graded_share: float) -> Energy:
         model(
             "integer and memory",
             "as before, and 20 pJ per 64 bits moved: an event reads a weight (8 bits) and reads and writes a potential "
-            "(32 bits), a neuron reads and writes its potential at every step; a multiply-accumulate reads a weight and "
-            "an activation, its sum stays in a register",
+            "(32 bits), a neuron reads and writes its potential at every step; a multiply-accumulate reads a weight "
+            "and an activation, its sum stays in a register",
             f"{HOROWITZ}; {FAIR}",
             "pJ",
             snn=additions * INTEGER_ADD + (graded + dense) * full + moved_snn * PER_BIT,

@@ -19,7 +19,7 @@ from snncc.ir.network import Network
 from snncc.ir.nodes import NEURONS, MaxPool, Node
 from snncc.report.document import Layer, Measured, Raster, Reference, rounded
 from snncc.report.layers import Probe
-from snncc.simulation import Simulation, checkpoints, simulate_network
+from snncc.simulation import Simulation, checkpoints, simulation
 
 Progress = Callable[[str, int, int], None]
 #: Samples of the measurement, fewer where they would cost more than WORK multiply-accumulates, but LEAST.
@@ -80,54 +80,45 @@ def measure(
     entries = sum(math.prod(node.shape) for node in net.nodes if node.inputs)
     batch = max(1, min(batch, BUDGET // (4 * max(1, entries))))
     probe, fan = Probe(net, truth, timesteps, piece, wanted), fan_out(net)
-    neurons = sum(math.prod(node.shape) for node in net.nodes if isinstance(node, NEURONS))
     points = tuple(range(1, timesteps + 1)) if timesteps <= EVERY else checkpoints(timesteps)
-    found = simulate_network(
+    found = simulation(
         net,
         truth,
         data,
         probe,
-        timesteps=timesteps,
         batch=batch,
         fan_out=fan,
-        neurons=neurons,
+        timesteps=timesteps,
         progress=progress,
         points=points,
-    )
-    simulation = Simulation(
         name=name,
         method=method,
-        timesteps=timesteps,
         design_timesteps=design,
-        samples=len(data),
         source=source,
         synthetic=synthetic,
         device="cpu",
         engine="torch",
-        neurons=neurons,
-        multiply_accumulates=sum(multiply_accumulates(net, node) for node in net.nodes),
-        **found,
     )
     lines = tuple(probe.lines(fan))
     operations = {line.name: line.synaptic_operations or 0.0 for line in lines}
     graded = sum(operations[line.name] for line in lines if carries_values(net, net[line.name]))
     return Findings(
-        simulation=simulation,
+        simulation=found,
         layers=lines,
         rasters=tuple(probe.rasters[n] for n in sorted(probe.rasters, key=[x.name for x in net.nodes].index)),
-        reference=reference(probe, data, simulation),
+        reference=reference(probe, data, found),
         measured=Measured(source=source, synthetic=synthetic, samples=len(data), timesteps=timesteps),
         graded=graded / max(1e-30, sum(operations.values())),
     )
 
 
-def reference(probe: Probe, data: Dataset, simulation: Simulation) -> Reference | None:
+def reference(probe: Probe, data: Dataset, found: Simulation) -> Reference | None:
     """What the quantised reference chose."""
     if not probe.reference:
         return None
     chosen = np.concatenate(probe.reference)
     several = len(probe.network.outputs) > 1
-    accuracy = simulation.accuracy
+    accuracy = found.accuracy
     judged = data.labels is not None and (
         accuracy[probe.network.outputs[0]] is not None if several else accuracy is not None
     )

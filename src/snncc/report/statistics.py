@@ -121,8 +121,7 @@ class LayerSums:
         if axis is None:
             return flags
         shape = (*flags.shape[:axis], samples, -1, *flags.shape[axis + 1 :])
-        result: Array = flags.reshape(shape).any(axis)
-        return result
+        return np.asarray(flags.reshape(shape).any(axis))
 
     def add_residual(self, potential: Array, fired: Array, expected: Array) -> None:
         """The charge left in the membranes of active neurons, in spikes."""
@@ -148,7 +147,7 @@ class LayerSums:
         dead = None
         if neuron and self.fired is not None and self.positive_in_ann is not None:
             dead = float(np.mean(~self.fired & self.positive_in_ann))
-        numbers = {
+        numbers: dict[str, float | None] = {
             "isolated": self.off_alone / power if self.alone and self.found else None,
             "cumulative": self.off / power if self.found else None,
             "correlation": correlation,
@@ -158,6 +157,7 @@ class LayerSums:
             "residual": self.left / max(1, self.active) if neuron and self.found else None,
             "sin": self.wrong / n if neuron and self.signed else None,
         }
+        measured: Any = {name: None if value is None else rounded(value) for name, value in numbers.items()}
         histogram = None
         if self.found and (neuron or self.counts.any()):
             inside = np.minimum(thresholds.ravel(), self.top)
@@ -175,7 +175,7 @@ class LayerSums:
             neurons=0 if isinstance(node, SOURCES) else math.prod(node.shape),
             thresholds=spread(thresholds) if neuron else None,
             histogram=histogram,
-            **{name: None if value is None else rounded(value) for name, value in numbers.items()},
+            **measured,
             **activity,
         )
 

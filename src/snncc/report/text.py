@@ -58,12 +58,15 @@ def verdict(report: Report) -> str:
         reached += f" (ANN {percent(curve.ann)})"
     else:
         reached += " with the ANN"
-    fair = report.energy.models[-1]
+    reached += f", {curve.samples} samples, 95 % interval {percent(last.low)} to {percent(last.high)}"
+    bare, whole = report.energy.models[-2:]
     parts = [
-        f"{safe_name(report.name)} by {report.method} at T={last.t}: {reached}, {curve.samples} samples, "
-        f"95 % interval {percent(last.low)} to {percent(last.high)}",
+        f"{safe_name(report.name)} by {report.method} at T={last.t}: {reached}",
         f"lossless from {at(curve.lossless)}" if curve.lossless else f"not lossless up to T={last.t}",
         f"{percent(report.operations.get('spikes'))} of the operations are fed by spikes",
-        f"{ratio(fair.snn, fair.quantised)} the energy of the {report.energy.bits}-bit ANN (modelled)",
+        (
+            f"{ratio(bare.snn, bare.quantised)} the energy of the {report.energy.bits}-bit ANN by arithmetic, "
+            f"{ratio(whole.snn, whole.quantised)} with memory (modelled)"
+        ),
     ]
     return "; ".join(parts)

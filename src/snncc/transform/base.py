@@ -124,6 +124,8 @@ class Transform:
     needs: frozenset[str]
     gives: frozenset[str]
     options: type[msgspec.Struct]
+    #: Whether what it does depends on the design T; `compare` converts anew for each T then.
+    uses_timesteps: bool = False
 
     @property
     def doc(self) -> str:
@@ -149,9 +151,12 @@ class Transform:
 
 
 def transform(
-    *, fidelity: Fidelity, needs: Iterable[str] = (), gives: Iterable[str] = ()
+    *, fidelity: Fidelity, needs: Iterable[str] = (), gives: Iterable[str] = (), uses_timesteps: bool = False
 ) -> Callable[[Callable[..., Network]], Transform]:
-    """Declare a pass: its fidelity, what must have run before and what it provides. Options are keyword-only."""
+    """Declare a pass: its fidelity, what must have run before, what it provides, whether it depends on the design T.
+
+    Options are keyword-only.
+    """
 
     def declare(function: Callable[..., Network]) -> Transform:
         hints = get_type_hints(function, include_extras=True)
@@ -168,6 +173,7 @@ def transform(
             needs=frozenset(needs),
             gives=frozenset(gives),
             options=options,
+            uses_timesteps=uses_timesteps,
         )
 
     return declare

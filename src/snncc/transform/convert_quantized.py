@@ -57,7 +57,7 @@ def convert_quantized(
         if not isinstance(node, QuantizedRelu):
             return node
         parts = {"threshold": node.step, "v_init": node.offset, "amplitude": node.amplitude}
-        names = {key: f"{node.name}/{key}" for key in parts}
+        names: dict[str, Any] = {key: f"{node.name}/{key}" for key in parts}
         for key, source in parts.items():
             arrays[names[key]] = (net.arrays[source].astype(np.float64) * duration).astype(np.float32)
         common: dict[str, Any] = {"name": node.name, "inputs": node.inputs, "shape": node.shape, "batch": node.batch}

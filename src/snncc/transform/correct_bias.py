@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import msgspec
@@ -13,7 +14,13 @@ from snncc.transform.match_currents import match_currents
 
 
 @transform(fidelity=Fidelity.EMPIRICAL, needs={"thresholds", "membrane"}, gives={"corrected"})
-def correct_bias(net: Network, ctx: Context, *, rounds: Annotated[int, msgspec.Meta(ge=1, le=20)] = 1) -> Network:
+def correct_bias(
+    net: Network,
+    ctx: Context,
+    *,
+    rounds: Annotated[int, msgspec.Meta(ge=1, le=20)] = 1,
+    samples: Annotated[int, msgspec.Meta(ge=1)] = 256,
+) -> Network:
     """Correct biases layer by layer, in topological order, every earlier layer already spiking and corrected.
 
         b_c += E[a - mean_t y(t)] per channel, `rounds` times
@@ -22,11 +29,11 @@ def correct_bias(net: Network, ctx: Context, *, rounds: Annotated[int, msgspec.M
     squares. The shift goes into the bias of the layer before where that feeds this neuron alone, else into a node of
     its own.
 
-    Options    rounds
+    Options    rounds; samples, the first of the calibration data
     Shapes     those of the biases
     Guarantee  measured
     Refuses    nothing
     Source     arXiv:2106.06984 (section 4.2, light calibration)
     """
-    corrected: Network = match_currents.function(net, ctx, weights=False, bias_rounds=rounds)
-    return corrected
+    some = replace(ctx, calibration=ctx.calibration.head(samples))
+    return match_currents.function(net, some, weights=False, bias_rounds=rounds)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,11 @@ from snncc.transform.base import Context, Fidelity, transform
 
 #: How near to each other numbers of the file must lie to count as equal (they are float32).
 NEAR = 1e-5
+
+
+def number(value: Any) -> Array:
+    """An array in float64."""
+    return np.asarray(value, np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +38,9 @@ class Ramp:
             return self.clipped(node.low, node.high)
         if not isinstance(node, Affine):
             return None
-        factor = np.float64(1) if node.scale is None else net.arrays[node.scale].astype(np.float64)
-        if not (factor > 0).all():
-            return None
-        return self.affine(factor, np.float64(0) if node.shift is None else net.arrays[node.shift].astype(np.float64))
+        factor = number(1) if node.scale is None else number(net.arrays[node.scale])
+        shift = number(0) if node.shift is None else number(net.arrays[node.shift])
+        return self.affine(factor, shift) if (factor > 0).all() else None
 
     def affine(self, factor: Array, shift: Array) -> Ramp:
         """factor times the ramp plus shift."""
@@ -51,7 +56,7 @@ class Ramp:
 
 def identity() -> Ramp:
     """The ramp y = x."""
-    one, zero, infinity = (np.asarray(v, np.float64) for v in (1, 0, np.inf))
+    one, zero, infinity = number(1), number(0), number(np.inf)
     return Ramp(one, zero, -infinity, infinity)
 
 
@@ -112,16 +117,15 @@ def along(net: Network, ramp: Ramp, nodes: tuple[Node, ...]) -> Ramp | None:
 
 def rounding(net: Network, node: Operator) -> tuple[Array, Array, float | None, float | None] | None:
     """How a node rounds, factor clip(floor(x / factor + shift), low, high); None where it does something else."""
-    one = np.float64(1)
     if node.op in ("floor", "round_half_even"):
-        return one, np.float64(0 if node.op == "floor" else 0.5), None, None
+        return number(1), number(0 if node.op == "floor" else 0.5), None, None
     if node.op != "fake_quantize":
         return None
     scale, zero = net.value_of(node.inputs[1]), net.value_of(node.inputs[2])
     if scale is None or zero is None or zero.size != 1 or not (scale > 0).all():
         return None
     low, high = (float(str(node.attributes[key])) - float(zero.item()) for key in ("low", "high"))
-    return scale.astype(np.float64), np.float64(0.5), low, high
+    return number(scale), number(0.5), low, high
 
 
 def recognized(net: Network, node: Operator) -> tuple[Stairs, tuple[Node, ...], tuple[Node, ...]] | None:
@@ -135,7 +139,7 @@ def recognized(net: Network, node: Operator) -> tuple[Stairs, tuple[Node, ...], 
         if ramp is None:
             continue
         for behind in chains(net, node, forward=True):
-            last = along(net, identity().clipped(low, high).affine(factor, np.float64(0)), behind)
+            last = along(net, identity().clipped(low, high).affine(factor, number(0)), behind)
             found = None if last is None else stairs(ramp.affine(1 / factor, shift), last)
             if found is not None:
                 return found, before, behind

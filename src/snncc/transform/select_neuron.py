@@ -72,7 +72,8 @@ def select_neuron(
     saturates there; LeakyRelu and PRelu a two-sided signed neuron that emits phi(n[t]) - phi(n[t-1]).
 
     Options    kind = if | signed_if; reset = subtract | zero; negative = signed | early; levels = 1 ... 4 spikes at
-               once; burst = 1 ... 16 spikes at once for kind = if; overrides = [{match = "pattern", kind = ..., reset = ..., negative = ...}]
+               once; burst = 1 ... 16 spikes at once for kind = if;
+               overrides = [{match = "pattern", kind = ..., reset = ..., negative = ...}]
     Shapes     those of the activation
     Guarantee  measured
     Refuses    signed_if or leaky activations with reset to zero; several levels without early negative spikes

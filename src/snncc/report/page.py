@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`report.html`: the report as one file that needs nothing else. It only renders; every number stands in the report."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from snncc.frontend.names import safe_name
+from snncc.report import charts, tables
+from snncc.report.document import Curve, Report
+from snncc.report.graph import network_graph
+from snncc.report.text import amount, at, count, percent, points, small
+
+
+def integrity(content: str) -> str:
+    """The hash by which the page's policy admits its own style and script, and nothing that a name brings in."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+
+
+def rendered(template: str, **values: Any) -> bytes:
+    """A template with the page's style and script."""
+    environment = Environment(
+        loader=PackageLoader("snncc.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    found: dict[str, Any] = {}
+    for name, file in (("style", "page.css"), ("script", "page.js")):
+        content = environment.loader.get_source(environment, file)[0] if environment.loader else ""
+        found |= {name: Markup(content), f"{name}_hash": integrity(content)}  # files of this package
+    return environment.get_template(template).render(**found, names=safe_name, **values).encode()
+
+
+def point_tip(curve: Curve, index: int) -> str:
+    """A point of a curve in words."""
+    p = curve.points[index]
+    interval = f"95 % {percent(p.low)} to {percent(p.high)}"
+    return f"T={p.t}: {percent(p.value)} {curve.metric}, {interval}, error {small(p.error)}"
+
+
+def curve_chart(report: Report, curve: Curve) -> dict[str, Any]:
+    """Accuracy against T."""
+    places = [(float(p.t), p.value, point_tip(curve, i)) for i, p in enumerate(curve.points)]
+    series = [charts.Series(curve.metric, places, [(p.low, p.high) for p in curve.points])]
+    reference, last = report.reference, curve.points[-1].t
+    caption = [
+        f"{curve.metric} of {safe_name(curve.output)} against T with 95 % Wilson intervals, {curve.samples} samples",
+        f"lossless from {at(curve.lossless)}",
+        f"C_T (within 2 % of the last) {at(curve.latency)}",
+    ]
+    shown = reference is not None and curve is report.curves[0] and reference.metric == curve.metric
+    if shown and reference is not None and reference.timesteps <= last:
+        words = (
+            f"quantised reference at T={reference.timesteps}: {percent(reference.value)} ({reference.samples} samples)"
+        )
+        series.append(charts.Series("reference", [(float(reference.timesteps), reference.value, words)]))
+        caption.append(words)
+    levels = [(curve.ann, "level", f"ANN {percent(curve.ann)}")] if curve.metric == "accuracy" else []
+    return {
+        "svg": charts.against_steps("curve", f"{curve.metric} against T", series, levels),
+        "caption": "; ".join(caption),
+    }
+
+
+def layer_part(report: Report) -> dict[str, Any]:
+    """The chart and table of layers."""
+    lines = report.layers
+    series = [("cumulative", [x.cumulative for x in lines]), ("isolated", [x.isolated if x.thresholds else None for x in lines])]
+    chart = charts.by_layer("layers", "error by layer", [x.name for x in lines], series, small, logarithmic=True)
+    table = tables.layers(lines)
+    return {"svg": chart, "columns": table.columns, "rows": table.rows}
+
+
+def attribution_part(report: Report) -> dict[str, Any] | None:
+    """The chart and table of the attribution."""
+    found = report.attribution
+    if found is None:
+        return None
+    table = tables.attribution(found)
+    names, costs = [x.layer for x in found.layers], [x.cost for x in found.layers]
+    return {
+        "svg": charts.columns("attribution", "cost by layer", names, costs, points),
+        "columns": table.columns,
+        "rows": table.rows,
+        "caption": f"ANN values put back layer by layer, {found.samples} samples at T={found.timesteps}, {found.runs} "
+        f"simulations. {found.metric}: SNN {percent(found.snn)}, ANN {percent(found.ann)}.",
+    }
+
+
+def histogram_parts(report: Report) -> list[dict[str, Any]]:
+    """One small chart per layer with thresholds."""
+    parts = []
+    for i, line in enumerate(report.layers):
+        if line.histogram is None or line.thresholds is None:
+            continue
+        h, t = line.histogram, line.thresholds
+        tip = (
+            f"{safe_name(line.name)}: activations up to {small(h.top)}, {count(h.zero)} not positive; {t.count} "
+            f"thresholds, {small(t.min)} to {small(t.max)}, median {small(t.median)}"
+        )
+        label = f"activations and thresholds of {safe_name(line.name)}"
+        chart = charts.histogram(label, h.activations, h.thresholds, tip)
+        parts.append({"svg": chart, "caption": f"{i + 1} {safe_name(line.name)}, 0 to {small(h.top)}"})
+    return parts
+
+
+def raster_parts(report: Report) -> list[dict[str, Any]]:
+    """The rasters."""
+    parts = []
+    for found in report.rasters:
+        steps = max((len(row) for row in found.rows), default=0)
+        name = safe_name(found.layer)
+        caption = f"{name}: {len(found.rows)} of {found.of:,} neurons, {steps} steps, the first sample"
+        parts.append({"svg": charts.raster(f"spikes of {name}", found.rows), "caption": caption})
+    return parts
+
+
+def graph_part(report: Report) -> dict[str, Any]:
+    """The drawing of the network."""
+    kinds = ", ".join(f"{n} {name}" for name, n in report.nodes.items() if n)
+    fed = ", ".join(f"{percent(share)} {name}" for name, share in report.operations.items() if share)
+    caption = f"Nodes: {kinds}. Multiply-accumulates by what feeds them: {fed or 'none'}. Static nodes are not drawn."
+    return {"svg": network_graph(report.graph), "caption": caption, "open": len(report.graph) <= 40}
+
+
+def page(report: Report) -> bytes:
+    """The page of a report."""
+    e = report.energy
+    step_table, energy_table = tables.steps(report.curves[0]), tables.energy(e)
+    pass_table = tables.passes(report.passes)
+    return rendered(
+        "report.html",
+        r=report,
+        curves=[curve_chart(report, curve) for curve in report.curves],
+        steps={
+            "columns": step_table.columns,
+            "rows": step_table.rows,
+            "caption": f"{report.curves[0].samples} samples of {report.simulation.source}",
+        },
+        layers=layer_part(report),
+        attribution=attribution_part(report),
+        histograms=histogram_parts(report),
+        rasters=raster_parts(report),
+        energy={
+            "columns": energy_table.columns,
+            "rows": energy_table.rows,
+            "caption": f"Per sample at T={e.timesteps}: {amount(e.additions)} additions of spikes by real fan-out, "
+            f"{amount(e.graded)} events that carry values, {amount(e.dense)} multiply-accumulates that no event drives "
+            f"(the input's are computed once); the ANN needs {amount(float(e.multiply_accumulates))} "
+            f"multiply-accumulates. Its fair rival is the same network with {e.bits}-bit activations. "
+            "Models of counted operations, not measurements.",
+        },
+        graph=graph_part(report),
+        passes={"columns": pass_table.columns, "rows": pass_table.rows},
+    )

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of a report, once for the page and the console: columns, and cells with their number and its text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from snncc.frontend.names import safe_name
+from snncc.report.document import Attribution, Curve, Energy, Layer, PassLine
+from snncc.report.text import amount, count, percent, points, ratio, small
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its name, whether it holds numbers, what it means."""
+
+    name: str
+    numeric: bool = True
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell: its text, and its number if it has one."""
+
+    shown: str
+    numeric: bool = False
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+
+
+def word(text: str) -> Cell:
+    """A cell of words; names from files are made fit to print."""
+    return Cell(safe_name(text))
+
+
+def figure(value: float | None, shown: str) -> Cell:
+    """A cell with a number."""
+    return Cell(shown, True, value)
+
+
+def steps(curve: Curve) -> Table:
+    """The curve as numbers."""
+    columns = (
+        Column("T"),
+        Column(curve.metric),
+        Column("95 % from"),
+        Column("to"),
+        Column("error", help="squared error of the output over its power"),
+    )
+    rows = [
+        [
+            figure(p.t, str(p.t)),
+            figure(p.value, percent(p.value)),
+            figure(p.low, percent(p.low)),
+            figure(p.high, percent(p.high)),
+            figure(p.error, small(p.error)),
+        ]
+        for p in curve.points
+    ]
+    return Table(columns, rows)
+
+
+LAYER_COLUMNS = (
+    Column("#"),
+    Column("layer", False),
+    Column("kind", False),
+    Column("cumulative", help="relative error in the simulation"),
+    Column("isolated", help="relative error when fed with the ANN's values"),
+    Column("correlation", help="with the ANN's values"),
+    Column("saturated", help="share of values above what the neurons can emit in T steps"),
+    Column("clipping", help="the relative error that saturation alone causes"),
+    Column("dead", help="neurons that never fire though the ANN uses them"),
+    Column("residual", help="charge left in the membranes at T, in spikes"),
+    Column("SIN", help="neurons that fire though the ANN's input to them is negative"),
+    Column("rate", help="events per neuron and step"),
+    Column("spikes +", help="per sample"),
+    Column("spikes −", help="per sample"),
+    Column("operations", help="synaptic operations per sample, by real fan-out"),
+    Column("threshold", help="median of the layer's thresholds"),
+    Column("neurons"),
+)
+
+
+def layers(lines: Sequence[Layer]) -> Table:
+    """The table of layers."""
+    rows = []
+    for i, line in enumerate(lines):
+        middle = line.thresholds.median if line.thresholds else None
+        rows.append(
+            [
+                figure(i + 1, str(i + 1)),
+                word(line.name),
+                word(f"{line.kind}" if line.role == "spiking" else f"{line.kind}, {line.role}"),
+                figure(line.cumulative, small(line.cumulative)),
+                figure(line.isolated, small(line.isolated)),
+                figure(line.correlation, small(line.correlation)),
+                figure(line.saturated, percent(line.saturated)),
+                figure(line.clipping, small(line.clipping)),
+                figure(line.dead, percent(line.dead)),
+                figure(line.residual, small(line.residual)),
+                figure(line.sin, percent(line.sin)),
+                figure(line.rate, small(line.rate)),
+                figure(line.positive, amount(line.positive)),
+                figure(line.negative, amount(line.negative)),
+                figure(line.synaptic_operations, amount(line.synaptic_operations)),
+                figure(middle, small(middle)),
+                figure(line.neurons, count(line.neurons)),
+            ]
+        )
+    return Table(LAYER_COLUMNS, rows)
+
+
+def attribution(found: Attribution) -> Table:
+    """What each layer costs."""
+    columns = (
+        Column("#"),
+        Column("layer", False),
+        Column("costs", help="points regained beyond the layers before it, put back from the input on"),
+        Column("regained alone", help="points regained when the ANN's values are put back at this layer alone"),
+        Column("error left", help="relative error of the output then"),
+    )
+    rows = [
+        [
+            figure(i + 1, str(i + 1)),
+            word(line.layer),
+            figure(line.cost, points(line.cost)),
+            figure(line.regained, points(line.regained)),
+            figure(line.error, small(line.error)),
+        ]
+        for i, line in enumerate(found.layers)
+    ]
+    return Table(columns, rows)
+
+
+def energy(found: Energy) -> Table:
+    """The models, one row each."""
+    columns = (
+        Column("model", False),
+        Column("unit", False),
+        Column("SNN"),
+        Column("ANN"),
+        Column(f"{found.bits}-bit ANN"),
+        Column("SNN / ANN"),
+        Column(f"SNN / {found.bits}-bit ANN"),
+    )
+    rows = [
+        [
+            word(m.name),
+            word(m.unit),
+            figure(m.snn, amount(m.snn)),
+            figure(m.ann, amount(m.ann)),
+            figure(m.quantised, amount(m.quantised)),
+            Cell(ratio(m.snn, m.ann)),
+            Cell(ratio(m.snn, m.quantised)),
+        ]
+        for m in found.models
+    ]
+    return Table(columns, rows)
+
+
+def passes(lines: Sequence[PassLine]) -> Table:
+    """What the passes promised, and what was measured."""
+    columns = (
+        Column("pass", False),
+        Column("promises", False),
+        Column("stage", False),
+        Column("error", help="ANN stage: of the worst value; SNN stage: of the output"),
+        Column("bound"),
+        Column("nodes changed"),
+    )
+    rows = [
+        [
+            word(p.name),
+            word(p.fidelity),
+            word(p.stage),
+            figure(p.error, small(p.error)),
+            figure(p.bound, small(p.bound)),
+            figure(p.changed, str(p.changed)),
+        ]
+        for p in lines
+    ]
+    return Table(columns, rows)
