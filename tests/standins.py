@@ -61,7 +61,7 @@ class VisionTransformer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.patch(x).flatten(2).transpose(1, 2)
-        x = torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.place
+        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1) + self.place
         return self.head(self.norm(self.blocks(x))[:, 0])
 
 
@@ -214,11 +214,11 @@ AUDIO = """g (float[N,64] input, float[2,N,8] state, int64 sr) => (float[N,1] ou
     rate = Constant<value_int=16000>()
     is16 = Equal(sr, rate)
     frames = If(is16) <
-        then_branch = then16 () => (float[N,8,f] a) {
+        then_branch = then16 () => (float[N,8,8] a) {
             p = Unsqueeze(input, one)  a = Conv<strides=[8]>(p, w16)
         },
-        else_branch = then8 () => (float[N,8,f] b) {
-            p8 = Unsqueeze(input, one)  b = Conv<strides=[4]>(p8, w8)
+        else_branch = then8 () => (float[N,8,8] b) {
+            p8 = Unsqueeze(input, one)  b = Conv<strides=[8]>(p8, w8)
         }
     >
     magnitude = Relu(frames)  logs = Add(magnitude, eps)  spectrum = Log(logs)

@@ -16,8 +16,9 @@ GOLDEN = Path(__file__).parent / "golden"
 METHODS = ("rate", "rmp", "opi", "burst", "dnisnm", "calibration", "ltb", "chen", "msat")
 GRAPH = """
 g (float[N, 2, 6, 6] x) => (float[N, 5] y) {
-  c = Conv <kernel_shape=[3,3], pads=[1,1,1,1]> (x, w, b) r = Relu(c) p = MaxPool <kernel_shape=[2,2], strides=[2,2]> (r)
-  k = Conv <kernel_shape=[1,1]> (p, k1) a = Add(k, p) s = Relu(a) f = Flatten(s) y = Gemm(f, v, d)
+  c = Conv <kernel_shape=[3,3], pads=[1,1,1,1]> (x, w, b) r = Relu(c)
+  p = MaxPool <kernel_shape=[2,2], strides=[2,2]> (r) k = Conv <kernel_shape=[1,1]> (p, k1)
+  a = Add(k, p) s = Relu(a) f = Flatten(s) y = Gemm(f, v, d)
 }
 """
 

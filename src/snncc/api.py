@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from snncc import manifest as manifests
-from snncc import pipeline, recipe
+from snncc import pipeline
+from snncc import recipe as recipes
 from snncc.backends.torch_module import emit
 from snncc.bundle import HASHED, Bundle, model_bytes, network_bytes, newest_bundle, open_bundle, samples_bytes
-from snncc.data import Dataset, Preprocessing, read, synthetic
+from snncc.compare import compare as compare
+from snncc.data import Dataset, Preprocessing
 from snncc.errors import UsageError
 from snncc.execute.ann import Truth
 from snncc.execute.plan import plan
@@ -26,13 +30,14 @@ from snncc.frontend.normalize import normalize
 from snncc.frontend.samples import Dims, samples_first
 from snncc.ir.network import Network
 from snncc.ir.text import to_text
-from snncc.manifest import Manifest, Samples
+from snncc.manifest import Manifest
 from snncc.output import refuse_existing, write_folder, write_run
 from snncc.pipeline import Progress, Record, quiet
 from snncc.recipe import Recipe
 from snncc.report import make
 from snncc.report.attribution import SAMPLES as ATTRIBUTED
 from snncc.simulation import EngineName, Executor, Simulation, simulation
+from snncc.sources import described, model_name, sources
 
 if TYPE_CHECKING:
     import torch
@@ -41,8 +46,6 @@ if TYPE_CHECKING:
 
 DEFAULT_METHOD = "dnisnm"
 DEFAULT_TIMESTEPS = 8
-SYNTHETIC_SAMPLES = 64
-KEPT_SAMPLES = 500
 
 
 def check(model: Path | str | onnx.ModelProto, *, shapes: Mapping[str, Dims] | None = None) -> Inspection:
@@ -72,7 +75,7 @@ def convert(
     model: Path | str | onnx.ModelProto,
     *,
     method: str | None = None,
-    recipe_file: Path | str | None = None,
+    recipe: Path | str | None = None,
     timesteps: int | None = None,
     calib: Path | str | Dataset | None = None,
     out: Path | str | None = None,
@@ -98,13 +101,13 @@ def convert(
     """
     if timesteps is not None and timesteps < 1:
         raise UsageError(f"the design T must be at least 1, not {timesteps}", cure="give --timesteps 1 or more")
-    if method and recipe_file:
+    if method and recipe:
         raise UsageError("a method and a recipe file are given", cure="give one of them")
-    chosen = recipe.load_recipe(Path(recipe_file)) if recipe_file else recipe.load_method(method or DEFAULT_METHOD)
-    chosen = recipe.with_options(chosen, options)
+    chosen = recipes.load_recipe(Path(recipe)) if recipe else recipes.load_method(method or DEFAULT_METHOD)
+    chosen = recipes.with_options(chosen, options)
     if granularity:
-        chosen = recipe.with_granularity(chosen, granularity)
-    steps = recipe.steps(chosen)
+        chosen = recipes.with_granularity(chosen, granularity)
+    steps = recipes.steps(chosen)
 
     source = model if isinstance(model, onnx.ModelProto) else Path(model)
     name = model_name(source)
@@ -147,39 +150,18 @@ def convert(
     )
     seconds = {**outcome.seconds, "total": time.perf_counter() - began}
     if path is not None:
-        write_folder(path, {**files, "timings.json": manifests.encode({"seconds": seconds})}, force=force)
+        write_folder(path, {**files, "timings.json": manifests.encode(timings(seconds))}, force=force)
     return Converted(network=outcome.network, manifest=manifest, files=files, seconds=seconds, path=path)
 
 
-def model_name(source: Path | onnx.ModelProto) -> str:
-    """The name that a bundle takes from its model."""
-    name = source.stem if isinstance(source, Path) else source.graph.name or "model"
-    return "".join(c if c.isalnum() or c in "._-" else "_" for c in name).lstrip(".")[:100] or "model"
-
-
-def sources(
-    calib: Path | str | Dataset | None, beside: Path | None, truth: Truth, preprocessing: Preprocessing, seed: int
-) -> tuple[Dataset, Dataset]:
-    """The calibration data, and the samples that the bundle keeps: the labelled test split if there is one."""
-    if isinstance(calib, Dataset):
-        return calib, calib.head(KEPT_SAMPLES)
-    path = Path(calib) if calib else beside if beside is not None and beside.is_file() else None
-    if path is None:
-        made = synthetic(truth.inputs, SYNTHETIC_SAMPLES, seed)
-        return made, made
-    calibration = read(path, truth.inputs, preprocessing=preprocessing, split="calibration")
-    test = read(path, truth.inputs, preprocessing=preprocessing, split="test")
-    return calibration, (test if test.labels is not None else calibration).head(KEPT_SAMPLES)
-
-
-def described(data: Dataset) -> Samples:
-    """A data set as the manifest names it."""
-    return Samples(
-        source=data.source,
-        count=len(data),
-        synthetic=data.source == "synthetic inputs",
-        labelled=data.labels is not None,
-    )
+def timings(seconds: Mapping[str, float]) -> dict[str, Any]:
+    """What is outside every hash: when, on what and how long."""
+    hardware = {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count()}
+    return {
+        "seconds": dict(seconds),
+        "hardware": hardware,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
 
 
 def bundle_files(

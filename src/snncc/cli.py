@@ -15,6 +15,8 @@ from snncc import __version__
 from snncc.cli_options import JSON, MODEL, QUIET, SHAPE, parse_numbers, parse_setting, parse_shapes
 from snncc.cli_report import compare_command, report_command
 from snncc.errors import SnnccError, UsageError
+from snncc.finetune.command import finetune_command
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="snncc")
@@ -120,7 +122,7 @@ def convert_command(
             result = api.convert(
                 model,
                 method=method,
-                recipe_file=recipe_file,
+                recipe=recipe_file,
                 timesteps=timesteps,
                 calib=calib,
                 out=out,
@@ -236,6 +238,7 @@ def explain_command(name: str) -> None:
 
 cli.add_command(report_command)
 cli.add_command(compare_command)
+cli.add_command(finetune_command)
 
 
 def main() -> None:

@@ -18,7 +18,9 @@ from snncc.errors import UsageError
 @click.option("--data", type=click.Path(path_type=Path), help="Measure on other data than the bundle's samples.")
 @click.option("--raster", "rasters", multiple=True, metavar="LAYER", help="Draw the spikes of this layer. Repeatable.")
 @click.option("--diagnose", is_flag=True, help="Put the ANN's values back layer by layer: which one costs how much.")
-@click.option("--samples", type=click.IntRange(1), default=128, show_default=True, help="Samples of --diagnose at most.")
+@click.option(
+    "--samples", type=click.IntRange(1), default=128, show_default=True, help="Samples of --diagnose at most."
+)
 @click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
 @QUIET
 @JSON

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -13,12 +14,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from snncc.frontend.names import safe_name
+from snncc.report.document import decode
+from snncc.report.text import percent
 
 if TYPE_CHECKING:
     from snncc.api import Converted
     from snncc.certify import Certificate
+    from snncc.compare import Comparison
     from snncc.errors import SnnccError
     from snncc.frontend.inspect import Inspection
+    from snncc.report.document import Report
+    from snncc.report.tables import Table as Cells
     from snncc.simulation import Simulation
 
 OUT = Console(highlight=False, soft_wrap=False)
@@ -77,11 +83,6 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, 
     for row in rows:
         shown.add_row(*[escape(cell) for cell in row])
     OUT.print(shown)
-
-
-def percent(value: float | None) -> str:
-    """A fraction as a percentage."""
-    return "-" if value is None else f"{100 * value:.1f} %"
 
 
 def by_output(value: Any, outputs: Sequence[str]) -> Mapping[str, Any]:
@@ -161,8 +162,9 @@ def show_converted(result: Converted) -> None:
     if manifest.certificate is not None:
         say(certificate_text(manifest.certificate))
     say(f"calibrated on {manifest.calibration.count} samples of {safe_name(manifest.calibration.source)}")
+    say(decode(result.files["report.json"]).verdict)
     if result.path is not None:
-        say(f"wrote {result.path}")
+        say(f"wrote {result.path}, the report is {result.path / 'report.html'}")
 
 
 def show_simulation(result: Simulation, outputs: Sequence[str]) -> None:
@@ -186,3 +188,52 @@ def show_simulation(result: Simulation, outputs: Sequence[str]) -> None:
     say(f"synaptic operations per sample at T={result.timesteps}: {result.synaptic_operations:,.0f}")
     first = "not reached" if result.within_one_point is None else f"T={result.within_one_point}"
     say(f"within 1 point of the ANN from: {first}")
+
+
+def show_cells(title: str, cells: Cells, columns: Sequence[str] = ()) -> None:
+    """A table of the report, or some of its columns."""
+    names = [column.name for column in cells.columns]
+    kept = [names.index(name) for name in columns or names if name in names]
+    left = sum(not cells.columns[i].numeric for i in kept)
+    table(title, [names[i] for i in kept], [[row[i].shown for i in kept] for row in cells.rows], left=left)
+
+
+def show_report(report: Report, folder: Path | None, *, quiet: bool = False) -> None:
+    """The report: verdict, diagnosis, layers, energy."""
+    from snncc.report import tables
+
+    say(report.verdict)
+    for warning in report.warnings:
+        warn(warning)
+    for i, advice in enumerate(report.advice):
+        say(f"- {advice.finding}")
+        if i + 1 == len(report.advice) or report.advice[i + 1].cure != advice.cure:
+            say(f"  -> {advice.cure}")
+    layers = ("layer", "cumulative", "isolated", "saturated", "dead", "SIN", "rate", "operations")
+    on = f"{report.measured.samples} samples of {safe_name(report.measured.source)}, T={report.measured.timesteps}"
+    show_cells(f"Layers, {on}", tables.layers(report.layers), layers)
+    if report.attribution is not None:
+        found = report.attribution
+        title = f"Points of {found.metric} by layer, {found.samples} samples, {found.runs} simulations"
+        show_cells(title, tables.attribution(found), ("layer", "costs", "regained alone", "error left"))
+    cells = tables.energy(report.energy)
+    show_cells("Energy per sample, modelled", cells, [c.name for c in cells.columns if c.name != "unit"])
+    if folder is not None and not quiet:
+        say(f"page: {folder / 'report.html'}")
+
+
+def show_comparison(found: Comparison, folder: Path | None) -> None:
+    """Methods against T."""
+    from snncc.report import compare_page
+
+    if found.calibration.synthetic or found.data.synthetic:
+        warn("calibrated or measured on synthetic inputs, not real data: give --calib and --data")
+    title = f"{safe_name(found.name)}: {found.metric}, {found.data.count} samples of {safe_name(found.data.source)}"
+    show_cells(title, compare_page.entry_table(found))
+    runs = ("method", "design T", "rate", "operations", "energy: arithmetic", "with memory")
+    show_cells("What each run costs; energy over the quantised ANN", compare_page.run_table(found), runs)
+    for refusal in found.refused:
+        notice(f"{refusal.method}: {refusal.reason}")
+    say(compare_page.verdict(found))
+    if folder is not None:
+        say(f"page: {folder / 'compare.html'}")

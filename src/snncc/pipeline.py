@@ -19,7 +19,7 @@ from snncc.execute.ann import Truth
 from snncc.ir.check import check, check_shapes
 from snncc.ir.network import Network
 from snncc.recipe import Step
-from snncc.transform.base import Context, Fidelity, Note
+from snncc.transform.base import Context, Fidelity, Note, Statistics
 from snncc.verify import Deviation, ann_deviation, judge, relative_power, rows, simulated
 
 #: Samples on which every pass is measured.
@@ -70,9 +70,10 @@ def run(
     seed: int,
     batch_size: int = 64,
     observe: Observer | None = None,
+    statistics: Statistics | None = None,
     progress: Progress = quiet,
 ) -> Outcome:
-    """Run a recipe on a lowered network.
+    """Run a recipe on a lowered network; `statistics` of the same values and samples are reused.
 
     Raises FidelityError when a pass breaks its promise, InvariantBroken when it leaves an unsound network.
     """
@@ -83,6 +84,7 @@ def run(
         seed=seed,
         batch_size=batch_size,
         progress=progress,
+        cache=Statistics() if statistics is None else statistics,
     )
     feeds = next(calibration.head(PROBES).batches(PROBES))
     expected = {name: np.asarray(a) for name, a in context.values.run(feeds, list(network.outputs)).items()}

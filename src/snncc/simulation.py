@@ -123,14 +123,14 @@ def batches(data: Dataset, size: int) -> Iterator[tuple[dict[str, Array], Array 
     """Feeds and labels, batch by batch."""
     start = 0
     for feeds in data.batches(size):
-        count = len(next(iter(feeds.values())))
+        count = len(next((a for a in feeds.values() if a.ndim), [None]))
         yield feeds, None if data.labels is None else data.labels[start : start + count]
         start += count
 
 
 def output_first(array: Array, axis: int | None) -> Array:
-    """(N, ...) from a value whose samples lie on `axis`."""
-    return array if axis is None else np.moveaxis(array, axis, 0)
+    """(N, ...) from a value whose samples lie on `axis`; None: it is that of one sample."""
+    return array[np.newaxis] if axis is None else np.moveaxis(array, axis, 0)
 
 
 def simulate_network(
@@ -166,12 +166,12 @@ def simulate_network(
         for name, tally in tallies.items():
             axis = axes[name]
             steps = [output_first(o, axis) for o in found.outputs[name]]
-            tally.add(np.stack(steps), output_first(expected[name], axis), labels)
+            tally.add(np.stack(steps), output_first(expected[name], axis).reshape(steps[0].shape), labels)
         operations += sum(float((events * fan_out[name]).sum()) for name, events in found.events.items())
         positive, negative = positive + found.positive, negative + found.negative
         for name, count in found.clamped.items():
             clamped[name] = clamped.get(name, 0) + count
-        done += len(next(iter(feeds.values())))
+        done += len(next((a for a in feeds.values() if a.ndim), [None]))
         progress("simulating", done, len(data))
     labelled = data.labels is not None
     several = len(tallies) > 1

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from snncc.execute import reference
 from snncc.execute.torch_engine import Engine
-from snncc.execute.torch_session import Run
+from snncc.execute.torch_layout import Run
 from snncc.ir.check import check, check_shapes
 from snncc.ir.network import Network
 from snncc.ir.nodes import (

@@ -68,16 +68,11 @@ def test_correct_bias_removes_the_mean_error() -> None:
     made.apply("minimize_threshold_error", granularity="channel")
     made.apply("initialize_membrane", fraction=0.5)
 
-    def power() -> float:
-        feeds = made.context.calibration.inputs
-        return relative_power(simulated(made.network, made.context.values, feeds, 4), {"y": ann(made, "y")})
-
-    before, at_first = errors(made), power()
+    before = errors(made)
     made.apply("correct_bias", rounds=3)
     after = errors(made)
     assert after[0] < before[0] / 2
     assert after[1] < before[1] / 2
-    assert power() < at_first
     assert [type(n).__name__ for n in made.network.nodes].count("Affine") == 0  # absorbed into the biases
     assert correct_bias.needs == {"thresholds", "membrane"}
 

@@ -259,7 +259,7 @@ def body(forward: Forward) -> list[str]:
     if used & {"T", "D", "gates"}:
         lines.append("        T = timesteps")
     if "N" in used:
-        first = net.inputs[0]
+        first = net.sampled
         lines.append(f"        N = {forward.values[first.name]}.shape[{first.batch}]")
     if "gates" in used:
         on = "[1.0] * T" if limit is None else f"[float(t <= {limit}) for t in range(1, T + 1)]"

@@ -36,7 +36,7 @@ class AnnValues:
     @property
     def one_at_a_time(self) -> bool:
         """Whether the network has no axis for samples."""
-        return self.network.inputs[0].batch is None
+        return self.network.sampled.batch is None
 
     def batch_axis(self, name: str) -> int | None:
         """The axis of a result that carries the samples."""
@@ -73,6 +73,9 @@ class AnnValues:
         if self.one_at_a_time:  # the truth stacks what has no axis of the extent 1
             shapes = {name: self.network[name].shape for name in found}
             found = {n: a.reshape(shapes[n]) if a.size == math.prod(shapes[n]) else a for n, a in found.items()}
+        else:  # single results of what the samples share are stacked
+            shared = [n for n in found if self.network[n].batch is None and found[n].shape != self.network[n].shape]
+            found |= {n: found[n][0] for n in shared}
         if needed:
             from snncc.execute.torch_engine import Engine
 

@@ -13,7 +13,7 @@ BUDGET = 1 << 26
 def plan(network: Network, timesteps: int, samples: int, budget: int = BUDGET) -> tuple[int, int]:
     """(samples per batch, steps per piece) such that what is alive stays within the budget where that is possible."""
     rows = max(1, budget // peak_features(network))
-    if network.inputs[0].batch is None:
+    if network.sampled.batch is None:
         return 1, min(timesteps, rows)
     steps = min(timesteps, rows, 32)
     return max(1, min(samples, rows // steps)), steps

@@ -108,7 +108,7 @@ class Machine:
     def __post_init__(self) -> None:
         self.arrays = {name: self.floating(a) for name, a in self.network.arrays.items()}
         self.feeds = {name: self.floating(a) for name, a in self.feeds.items()}
-        first = self.network.inputs[0]
+        first = self.network.sampled
         self.samples = self.feeds[first.name].shape[first.batch] if first.batch is not None else 1
 
     def floating(self, array: Array) -> Array:

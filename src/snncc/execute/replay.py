@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from snncc.execute.torch_engine import Engine
-from snncc.execute.torch_session import Session, Value, fold, unfold
+from snncc.execute.torch_layout import Value, fold, unfold
+from snncc.execute.torch_session import Session
 from snncc.ir.network import Network
 from snncc.ir.nodes import NEURONS, Differential, Input, LeakyIF, Node
 

@@ -21,7 +21,8 @@ from snncc.execute import (
     torch_quantized,
     torch_recurrent,
 )
-from snncc.execute.torch_session import Run, Session
+from snncc.execute.torch_layout import Run
+from snncc.execute.torch_session import Session
 from snncc.ir.analysis import last_use, tail
 from snncc.ir.network import Network
 from snncc.ir.nodes import SPIKING, Constant, Differential, Foreign, Input, Node, Repeat
@@ -83,7 +84,7 @@ class Engine:
 
     def samples(self, feeds: Mapping[str, Any]) -> int:
         """The number of samples in a feed."""
-        first = self.network.inputs[0]
+        first = self.network.sampled
         return 1 if first.batch is None else int(feeds[first.name].shape[first.batch])
 
     def plain(

@@ -163,8 +163,7 @@ class Trainer:
             loss_sum += float(loss.detach()) * len(labels)
             right += int((logits.flatten(1).argmax(1) == labels).sum())
             seen += len(labels)
-            shown = f"epoch {number}/{self.settings.epochs}, loss {loss_sum / seen:.4f}, accuracy {right / seen:.2%}"
-            self.tell(shown, i + 1, total)
+            self.tell(f"epoch {number}/{self.settings.epochs}", i + 1, total)
         validation = None if self.validation is None else self.accuracy(self.validation)
         return Epoch(epoch=number, lr=lr, loss=loss_sum / seen, accuracy=right / seen, validation=validation)
 

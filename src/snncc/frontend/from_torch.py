@@ -21,9 +21,10 @@ def export(module: torch.nn.Module, example_input: Any) -> onnx.ModelProto:
     """
     inputs = tuple(example_input) if isinstance(example_input, (tuple, list)) else (example_input,)
     names = ["input"] if len(inputs) == 1 else [f"input{i}" for i in range(len(inputs))]
-    training = module.training
+    training, fused = module.training, torch.backends.mha.get_fastpath_enabled()
     buffer = io.BytesIO()
     module.eval()
+    torch.backends.mha.set_fastpath_enabled(False)  # fused attention has no ONNX form
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
@@ -44,4 +45,5 @@ def export(module: torch.nn.Module, example_input: Any) -> onnx.ModelProto:
         ) from error
     finally:
         module.train(training)
+        torch.backends.mha.set_fastpath_enabled(fused)
     return onnx.load_from_string(buffer.getvalue())

@@ -21,6 +21,7 @@ from snncc.frontend import lower_functions as functions
 from snncc.frontend import lower_indexing as indexing
 from snncc.frontend import lower_linear as linear
 from snncc.frontend import lower_normalization as normalization
+from snncc.frontend import lower_pools as pools
 from snncc.frontend import lower_quantized as quantized
 from snncc.frontend import lower_recurrent as recurrent
 from snncc.frontend import lower_reduction as reduction
@@ -35,6 +36,7 @@ from snncc.ir.nodes import Input, Node
 LOWERINGS: Mapping[str, Lowering] = {
     **elementwise.LOWERINGS,
     **linear.LOWERINGS,
+    **pools.LOWERINGS,
     **shape.LOWERINGS,
     **recurrent.LOWERINGS,
     **quantized.LOWERINGS,
@@ -118,7 +120,7 @@ class Lowerer:
         self.batched = batched
         for value in self.graph.inputs:
             name = str(value.name)
-            axis = 0 if batched else None
+            axis = 0 if batched and value.shape else None
             node = Input(name=name, shape=static_shape(value), batch=axis, dtype=element_type(value))
             self.values[name] = self.builder.add(node)
 

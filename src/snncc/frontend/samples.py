@@ -27,7 +27,8 @@ def samples_first(model: onnx.ModelProto, shapes: Mapping[str, Dims] | None = No
     """The model, functions inlined, with the samples on axis 0 of each input and every other extent known.
 
     The samples' axis is the one that `shapes` marks N, else axis 0 where it is free or 1 (and the rank 2 or more),
-    else axis 1 likewise where another input has samples; without one, each sample is a whole input.
+    else axis 1 likewise where another input has samples; without one, each sample is a whole input. A number beside inputs
+    with samples is shared by them.
 
     Raises UnsupportedModel naming every extent that is left open, UsageError for a `shapes` entry that does not fit.
     """
@@ -51,7 +52,8 @@ def samples_first(model: onnx.ModelProto, shapes: Mapping[str, Dims] | None = No
     for name, (dims, axis) in found.items():
         if axis is None and first and name not in shapes and len(dims) > 1 and dims[1] == 1:
             axis = 1
-        put_samples_first(source, infos[name], dims, axis)
+        if dims or axis is not None or not first:  # a number is shared by all samples of the other inputs
+            put_samples_first(source, infos[name], dims, axis)
     # What exporters wrote about later shapes no longer holds.
     del graph.value_info[:]
     for info in graph.output:

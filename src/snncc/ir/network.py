@@ -79,6 +79,11 @@ class Network:
         return tuple(node for node in self.nodes if isinstance(node, Input))
 
     @cached_property
+    def sampled(self) -> Input:
+        """The first input that carries samples on an axis, or the first of all where none does."""
+        return next((node for node in self.inputs if node.batch is not None), self.inputs[0])
+
+    @cached_property
     def varying(self) -> frozenset[str]:
         """The values that carry rates: they depend on a float input. All others are static."""
         found: set[str] = set()

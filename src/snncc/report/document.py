@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from snncc.certify import Certificate
 from snncc.errors import BundleError
 from snncc.simulation import Simulation
 
@@ -263,6 +264,7 @@ class Report(Part, frozen=True, kw_only=True):
     energy: Energy
     advice: tuple[Advice, ...]
     attribution: Attribution | None = None
+    certificate: Certificate | None = None
     origin: Origin
 
 

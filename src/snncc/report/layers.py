@@ -19,7 +19,8 @@ from torch import Tensor
 
 from snncc.execute.ann import Truth
 from snncc.execute.torch_engine import Engine
-from snncc.execute.torch_session import Session, Value, unfold
+from snncc.execute.torch_layout import Value, unfold
+from snncc.execute.torch_session import Session
 from snncc.ir.classes import node_class
 from snncc.ir.network import Network
 from snncc.ir.nodes import NEURONS, Affine, Constant, Differential, Input, Neuron, Node
@@ -43,6 +44,8 @@ def ann_values(net: Network, truth: Truth, names: Sequence[str], feeds: Mapping[
     known = sorted({*(n for n in names if n in truth.names), *(reader.name for reader in shifts.values())})
     axes = {name: axis for name in known if (axis := net[name].batch) is not None}
     found = truth.run(feeds, known, batch_axes=axes) if known else {}
+    if net.sampled.batch is None:  # the truth stacks what has no axis for samples
+        found = {name: np.reshape(a, net[name].shape) for name, a in found.items()}
     values = {name: np.asarray(found[name]) for name in names if name in found}
     for name, reader in shifts.items():
         scale = net.arrays[reader.scale] if reader.scale else 1.0

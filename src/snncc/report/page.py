@@ -73,7 +73,10 @@ def curve_chart(report: Report, curve: Curve) -> dict[str, Any]:
 def layer_part(report: Report) -> dict[str, Any]:
     """The chart and table of layers."""
     lines = report.layers
-    series = [("cumulative", [x.cumulative for x in lines]), ("isolated", [x.isolated if x.thresholds else None for x in lines])]
+    series = [
+        ("cumulative", [x.cumulative for x in lines]),
+        ("isolated", [x.isolated if x.thresholds else None for x in lines]),
+    ]
     chart = charts.by_layer("layers", "error by layer", [x.name for x in lines], series, small, logarithmic=True)
     table = tables.layers(lines)
     return {"svg": chart, "columns": table.columns, "rows": table.rows}

@@ -80,6 +80,7 @@ def report(
         energy=energy(network, findings.simulation, findings.graded),
         advice=(),
         attribution=attribution,
+        certificate=manifest.certificate,
         origin=origin(manifest, hashes),
     )
     return concluded(made, manifest)

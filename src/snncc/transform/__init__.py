@@ -11,9 +11,9 @@ from snncc.transform.correct_bias import correct_bias
 from snncc.transform.encode_input import encode_poisson, encode_uniform
 from snncc.transform.fire_outputs import fire_outputs
 from snncc.transform.fold_batchnorm import fold_batchnorm
+from snncc.transform.match_currents import match_currents
 from snncc.transform.measure_spike_confidence import measure_spike_confidence
 from snncc.transform.minimize_threshold_error import minimize_threshold_error
-from snncc.transform.match_currents import match_currents
 from snncc.transform.quantize_activations import quantize_activations
 from snncc.transform.recognize_quantized_activations import recognize_quantized_activations
 from snncc.transform.rewrite_functions import rewrite_functions

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from threading import Lock
 from typing import Any, Literal, get_type_hints
 
 import msgspec
@@ -37,6 +38,14 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     text: str
 
 
+class Statistics(dict[Request, Summary]):
+    """Calibration statistics; conversions of one network that run at the same time may share them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = Lock()
+
+
 @dataclass(slots=True, kw_only=True)
 class Context:
     """What a pass gets beside the network.
@@ -56,7 +65,7 @@ class Context:
     bound: float | None = None
     fidelity: Fidelity = Fidelity.EXACT
     progress: Callable[[str, int, int], None] = lambda text, done, total: None
-    cache: dict[Request, Summary] = field(default_factory=dict)
+    cache: Statistics = field(default_factory=Statistics)
 
     @property
     def ann(self) -> Network:
@@ -80,13 +89,14 @@ class Context:
 
     def statistics(self, requests: Collection[Request]) -> dict[Request, Summary]:
         """Statistics over the calibration samples; one pass over the data for all that are not known yet."""
-        missing = [r for r in dict.fromkeys(requests) if r not in self.cache]
-        if missing:
-            total = len(self.calibration)
-            batches = self.calibration.batches(self.batch_size)
-            told = lambda done: self.progress("calibrating", done, total)  # noqa: E731
-            self.cache |= collect(self.values, batches, missing, progress=told)
-        return {r: self.cache[r] for r in requests}
+        with self.cache.lock:
+            missing = [r for r in dict.fromkeys(requests) if r not in self.cache]
+            if missing:
+                total = len(self.calibration)
+                batches = self.calibration.batches(self.batch_size)
+                told = lambda done: self.progress("calibrating", done, total)  # noqa: E731
+                self.cache |= collect(self.values, batches, missing, progress=told)
+            return {r: self.cache[r] for r in requests}
 
     def shaped(self, statistic: Any, node: Node) -> Any:
         """A statistic's array with the rank of the node, extent 1 on the samples' axis so that it broadcasts.

@@ -13,7 +13,7 @@ from snncc.transform.base import Context, Fidelity, transform
 from snncc.transform.match_currents import match_currents
 
 
-@transform(fidelity=Fidelity.EMPIRICAL, needs={"thresholds", "membrane"}, gives={"corrected"})
+@transform(fidelity=Fidelity.EMPIRICAL, needs={"thresholds", "membrane"}, gives={"corrected"}, uses_timesteps=True)
 def correct_bias(
     net: Network,
     ctx: Context,

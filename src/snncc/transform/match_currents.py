@@ -183,7 +183,7 @@ def unshared(net: Network) -> tuple[Network, list[str]]:
     return net.rewrite(change, arrays), list(dict.fromkeys(names))
 
 
-@transform(fidelity=Fidelity.EMPIRICAL, needs={"thresholds", "membrane"}, gives={"matched"})
+@transform(fidelity=Fidelity.EMPIRICAL, needs={"thresholds", "membrane"}, gives={"matched"}, uses_timesteps=True)
 def match_currents(
     net: Network,
     ctx: Context,

@@ -13,7 +13,12 @@ from snncc.ir.nodes import MsatIF, Node
 from snncc.transform.base import Context, Fidelity, transform
 
 
-@transform(fidelity=Fidelity.EMPIRICAL, needs={"multistage", "thresholds", "membrane"}, gives={"confidence"})
+@transform(
+    fidelity=Fidelity.EMPIRICAL,
+    needs={"multistage", "thresholds", "membrane"},
+    gives={"confidence"},
+    uses_timesteps=True,
+)
 def measure_spike_confidence(
     net: Network,
     ctx: Context,

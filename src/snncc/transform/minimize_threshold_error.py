@@ -15,7 +15,7 @@ from snncc.transform.base import Context, Fidelity, Granularity, transform
 from snncc.transform.thresholds import levels_of, neurons, with_thresholds
 
 
-@transform(fidelity=Fidelity.EMPIRICAL, needs={"neurons"}, gives={"thresholds"})
+@transform(fidelity=Fidelity.EMPIRICAL, needs={"neurons"}, gives={"thresholds"}, uses_timesteps=True)
 def minimize_threshold_error(
     net: Network,
     ctx: Context,
