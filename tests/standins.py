@@ -17,6 +17,8 @@ from snncc.frontend.from_torch import export
 
 Inputs = dict[str, np.ndarray]
 Standin = tuple[onnx.ModelProto, Inputs]
+#: Axes of samples that are not the first.
+SHAPES: dict[str, dict[str, tuple[int | str, ...]]] = {"audio": {"state": (2, "N", 8)}}
 SAMPLES = 6
 
 
@@ -159,6 +161,17 @@ class Detector(nn.Module):
         return boxes.exp(), self.scores(f).flatten(2).transpose(1, 2).sigmoid(), b
 
 
+class Causal(nn.Module):
+    """Causal self-attention on a series of numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block, self.head = Block(8, 2, causal=True), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.block(x).relu().mean(1))
+
+
 class Embedding(nn.Module):
     """Token ids through an embedding, causal attention, the mean."""
 
@@ -249,6 +262,7 @@ STANDINS: dict[str, Callable[[], Standin]] = {
     "sigmoid stack": made(lambda: stack(nn.Sigmoid), 10),
     "tanh stack": made(lambda: stack(nn.Tanh), 10),
     "selu stack": made(lambda: stack(nn.SELU), 10),
+    "causal attention": made(Causal, 5, 8),
     "binarised": made(Binarised, 16),
     "u-net": made(UNet, 1, 8, 8),
     "mobilenet": made(MobileNet, 3, 16, 16),

@@ -15,7 +15,7 @@ from snncc import pipeline
 from snncc.errors import FidelityError, InvariantBroken
 from snncc.ir.network import Network
 from snncc.ir.nodes import NEURONS, Clip, Conv, Node, Relu, Reshape
-from snncc.recipe import Step, load_method, steps, with_options
+from snncc.recipe import BY_NAME, Step, load_method, steps, with_options
 from snncc.transform.base import Context, Fidelity, Transform, transform
 from snncc.verify import ROUNDING
 
@@ -255,3 +255,23 @@ def test_one_sample_at_a_time() -> None:
         outcome = pipeline.run(case.network, chosen, truth=case.truth, calibration=data, timesteps=64, seed=0)
         assert outcome.network.arrays["r/threshold"].shape == shape
         assert outcome.records[-1].error < 1e-3
+
+
+def test_behind_an_approximation_statistics_are_of_the_approximated_network() -> None:
+    model = parsed(
+        "g (float[N,1,4,4] x) => (float[N,1,2,2] y) { p = MaxPool<kernel_shape=[2,2], strides=[2,2]>(x) y = Relu(p) }"
+    )
+    x = np.abs(normal(3, 16, 1, 4, 4))
+    case = lowered(model, dataset(x=x))
+    steps = [(name, {}) for name in ("rewrite_functions", "select_neuron", "balance_thresholds")]
+    ready = [
+        Step(BY_NAME[name], BY_NAME[name].decode("test", options))
+        for name, options in [("rewrite_max_pooling", {"to": "average"}), *steps]
+    ]
+    outcome = pipeline.run(
+        case.network, ready, truth=case.truth, calibration=case.context.calibration, timesteps=4, seed=0
+    )
+    neuron = outcome.network["y"]
+    means = x.reshape(16, 1, 2, 2, 2, 2).mean((3, 5))
+    level = float(outcome.network.arrays[neuron.threshold].max())
+    assert level == pytest.approx(float(np.quantile(means, 0.999, method="inverted_cdf")), rel=0.011)

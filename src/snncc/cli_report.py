@@ -104,6 +104,7 @@ def compare_command(
 
     from snncc import api, console, manifest
     from snncc.data import Preprocessing
+    from snncc.sources import model_name
 
     given = {
         "scale": scale,
@@ -122,7 +123,7 @@ def compare_command(
             timesteps=parse_steps(timesteps),
             calib=calib,
             data=data,
-            out=out or Path(f"{api.model_name(model)}.compare"),
+            out=out or Path(f"{model_name(model)}.compare"),
             shapes=parse_shapes(shapes),
             preprocessing=preprocessing,
             seed=seed,

@@ -159,7 +159,7 @@ def one_run(place: Workplace, chosen: Recipe, design: int, statistics: Statistic
         device="cpu",
         engine="torch",
     )
-    models = energy(net, found, 0.0).models[-2:]
+    models = energy(net, found).models[-2:]
     over = [rounded(m.snn / m.quantised) if m.quantised else None for m in models]
     return MethodRun(
         method=chosen.name,

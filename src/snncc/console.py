@@ -209,7 +209,7 @@ def show_report(report: Report, folder: Path | None, *, quiet: bool = False) -> 
         say(f"- {advice.finding}")
         if i + 1 == len(report.advice) or report.advice[i + 1].cure != advice.cure:
             say(f"  -> {advice.cure}")
-    layers = ("layer", "cumulative", "isolated", "saturated", "dead", "SIN", "rate", "operations")
+    layers = ("layer", "cumulative", "isolated", "saturated", "dead", "rate")
     on = f"{report.measured.samples} samples of {safe_name(report.measured.source)}, T={report.measured.timesteps}"
     show_cells(f"Layers, {on}", tables.layers(report.layers), layers)
     if report.attribution is not None:

@@ -60,6 +60,16 @@ def quiet(text: str, done: int, total: int) -> None:
     """No progress display."""
 
 
+def changed_nodes(before: Network, after: Network) -> tuple[str, ...]:
+    """The nodes that are new, differ, or refer to an array that was exchanged."""
+    return tuple(
+        node.name
+        for node in after.nodes
+        if before.by_name.get(node.name) != node
+        or any(before.arrays.get(name) is not after.arrays[name] for name in node.array_names())
+    )
+
+
 def run(
     network: Network,
     steps: Sequence[Step],
@@ -92,14 +102,15 @@ def run(
     check_shapes(network, "lowering")
     lowered = ann_deviation(network, context.values, feeds)
     judge("lowering", Fidelity.EXACT, lowered, Deviation(error=lowered.error / 8, node="", allowed=0), None)
-    outcome, approximated = Outcome(network=network, records=[]), False
+    outcome = Outcome(network=network, records=[])
     for index, step in enumerate(steps):
         began = time.perf_counter()
         name = step.transform.name
         progress(f"pass {name}", index, len(steps))
         context.notes, context.bound, context.fidelity = [], None, step.transform.fidelity
-        before = outcome.network
+        before, approximated = outcome.network, bool(context.values.diverged)
         after = step.transform.apply(before, context, step.options)
+        changed = changed_nodes(before, after)
         check(after, f"pass {name}")
         check_shapes(after, f"pass {name}")
         if after.stage == "ann":
@@ -107,7 +118,8 @@ def run(
             deviation = ann_deviation(after, context.values, feeds)
             added = ann_deviation(after, context.values, feeds, before) if approximated else deviation
             judge(name, context.fidelity, added, lowered, context.bound)
-            approximated |= context.fidelity is not Fidelity.EXACT
+            if context.fidelity is not Fidelity.EXACT:
+                context.values.diverge(changed)
             error, worst = deviation.error, deviation.node or None
         else:
             error, worst = relative_power(simulated(after, context.values, feeds, timesteps), expected), None
@@ -117,7 +129,7 @@ def run(
             fidelity=str(context.fidelity),
             stage=after.stage,
             nodes=len(after.nodes),
-            changed=tuple(n.name for n in after.nodes if before.by_name.get(n.name) != n),
+            changed=changed,
             error=error if math.isfinite(error) else None,
             worst=worst,
             bound=context.bound,

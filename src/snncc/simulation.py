@@ -15,6 +15,7 @@ from snncc.data import Dataset
 from snncc.errors import DataError, UsageError
 from snncc.execute.ann import Truth
 from snncc.ir.analysis import multiply_accumulates
+from snncc.ir.classes import carries_values
 from snncc.ir.network import Network
 from snncc.ir.nodes import NEURONS
 
@@ -30,7 +31,8 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     several outputs, `ann_accuracy`, `accuracy`, `agreement` and `error` are objects by output name.
 
     error: mean squared error over the mean square of the ANN's output. firing_rate: spikes per neuron and step at the
-    last T. synaptic_operations: mean per sample at the last T, by real fan-out. within_one_point: the first T of those
+    last T. synaptic_operations: mean per sample at the last T, by real fan-out; graded_operations: those among them
+    whose event carries another value than a spike's, so that each is a multiplication. within_one_point: the first T of those
     measured from which on the accuracy (agreement) is within 0.01 of the ANN's.
     """
 
@@ -53,6 +55,7 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     negative_spikes: float
     neurons: int
     synaptic_operations: float
+    graded_operations: float = 0.0
     multiply_accumulates: int
     clamped: dict[str, int]
     within_one_point: int | None
@@ -156,7 +159,8 @@ def simulate_network(
         raise DataError(f"{data.source} holds no samples", cure="give at least one sample")
     points = tuple(points) or checkpoints(timesteps)
     tallies = {name: Tally(points) for name in network.outputs}
-    operations, positive, negative, done = 0.0, 0.0, 0.0, 0
+    operations, positive, negative, done, graded = 0.0, 0.0, 0.0, 0, 0.0
+    valued = {name for name in fan_out if carries_values(network, network[name])}
     clamped: dict[str, int] = {}
     for feeds, labels in batches(data, batch):
         axes = {name: network[name].batch for name in network.outputs}
@@ -167,7 +171,9 @@ def simulate_network(
             axis = axes[name]
             steps = [output_first(o, axis) for o in found.outputs[name]]
             tally.add(np.stack(steps), output_first(expected[name], axis).reshape(steps[0].shape), labels)
-        operations += sum(float((events * fan_out[name]).sum()) for name, events in found.events.items())
+        by_source = {name: float((events * fan_out[name]).sum()) for name, events in found.events.items()}
+        operations += sum(by_source.values())
+        graded += sum(count for name, count in by_source.items() if name in valued)
         positive, negative = positive + found.positive, negative + found.negative
         for name, count in found.clamped.items():
             clamped[name] = clamped.get(name, 0) + count
@@ -194,6 +200,7 @@ def simulate_network(
         "positive_spikes": positive / done,
         "negative_spikes": negative / done,
         "synaptic_operations": operations / done,
+        "graded_operations": graded / done,
         "clamped": clamped,
         "within_one_point": settled(curve or {}, float(target or 0.0)),
     }

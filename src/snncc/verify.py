@@ -71,7 +71,7 @@ def ann_deviation(
     shared = values.known if like is None else values.known & like.by_name.keys()
     names = [n.name for n in net.nodes if n.name in shared and n.inputs]
     for feed in rows(values, feeds):
-        truth = values.at_once(feed, names) if like is None else as_arrays(Engine(like).evaluate(feed))
+        truth = values.at_once(feed, names, original=True) if like is None else as_arrays(Engine(like).evaluate(feed))
         found = engine.evaluate(feed, {n: truth[n] for n in names if jumps(net, net[n])})
         for name in names:
             expected, got = truth[name].astype(np.float64), found[name].cpu().numpy().astype(np.float64)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snncc.execute.ann import Truth
+from snncc.ir.masks import MASK, masked
 from snncc.ir.network import Network
 from snncc.ir.nodes import Input
 
@@ -22,16 +23,19 @@ Array = npt.NDArray[Any]
 class AnnValues:
     """Values of the nodes of a network in its ANN stage, for samples stacked on axis 0 of each input.
 
-    A node that passes have added (a clipped range shifted to zero, say) is not in the file; it is evaluated from the
-    nearest values that are. Where the network has no batch axis, results are stacked on a new axis 0.
+    A node that passes have added (a clipped range shifted to zero, say) is not in the file, and what lies behind an
+    approximation is no longer what the file computes; both are evaluated from the nearest values that are. Where the network has no batch axis, results are stacked on a new axis 0.
     """
 
     truth: Truth
     network: Network
     known: frozenset[str] = field(init=False)
+    masked: frozenset[str] = field(init=False)
+    diverged: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.known = frozenset(self.truth.names) & frozenset(self.network.by_name)
+        self.masked = masked(self.network)
 
     @property
     def one_at_a_time(self) -> bool:
@@ -65,9 +69,14 @@ class AnnValues:
         parts = [self.at_once(self.truth.take(feeds, i, i + 1), values) for i in range(count)]
         return {name: np.stack([part[name] for part in parts]) for name in values}
 
-    def at_once(self, feeds: Mapping[str, Array], values: Sequence[str]) -> dict[str, Array]:
-        """The values for samples that share one evaluation."""
-        needed, asked = self.needed(values)
+    def at_once(
+        self, feeds: Mapping[str, Array], values: Sequence[str], *, original: bool = False
+    ) -> dict[str, Array]:
+        """The values for samples that share one evaluation; infinities behind a mask as the network has them.
+
+        `original`: the values of the file, approximated since or not.
+        """
+        needed, asked = self.needed(values, original)
         axes = {name: axis for name in asked if (axis := self.network[name].batch) is not None}
         found = self.truth.run(feeds, sorted(asked), batch_axes=axes)
         if self.one_at_a_time:  # the truth stacks what has no axis of the extent 1
@@ -76,6 +85,8 @@ class AnnValues:
         else:  # single results of what the samples share are stacked
             shared = [n for n in found if self.network[n].batch is None and found[n].shape != self.network[n].shape]
             found |= {n: found[n][0] for n in shared}
+        hidden = self.masked & found.keys()
+        found |= {n: np.nan_to_num(found[n], nan=np.nan, posinf=MASK, neginf=-MASK) for n in hidden}
         if needed:
             from snncc.execute.torch_engine import Engine
 
@@ -88,14 +99,22 @@ class AnnValues:
             found |= {name: tensors[name].numpy() for name in needed}
         return {name: found[name] for name in values}
 
-    def needed(self, values: Sequence[str]) -> tuple[set[str], set[str]]:
+    def diverge(self, changed: Iterable[str]) -> None:
+        """Nodes that now compute something else than the file, and all that depends on them."""
+        self.diverged.update(changed)
+        for node in self.network.nodes:
+            if any(name in self.diverged for name in node.inputs):
+                self.diverged.add(node.name)
+
+    def needed(self, values: Sequence[str], original: bool = False) -> tuple[set[str], set[str]]:
         """The nodes to evaluate here, and the values to ask onnxruntime for."""
         here: set[str] = set()
         asked: set[str] = set()
         stack = list(values)
         while stack:
             name = stack.pop()
-            if name in self.known or isinstance(self.network[name], Input):
+            exact = name in self.known and (original or name not in self.diverged)
+            if exact or isinstance(self.network[name], Input):
                 asked.add(name)
             elif name not in here:
                 here.add(name)

@@ -41,14 +41,15 @@ def fan_out(network: Network) -> Mapping[str, Array]:
     leaves: dict[str, Tensor] = {}
     values: dict[str, Tensor] = {}
     neurons = {node.name for node in network.nodes if isinstance(node, NEURONS)}
-    total = torch.zeros((), dtype=torch.float64)
+    total: Tensor = torch.zeros((), dtype=torch.float64)
     for node in network.nodes:
         shape = tuple(node.shape)
         if node.name not in network.varying:
             values[node.name] = torch.zeros(shape, dtype=torch.float64)
             continue
-        if node.name in neurons or isinstance(node, (Differential, Encoder)):
-            if node.name in neurons:
+        fires = node.name in neurons
+        if fires or isinstance(node, (Differential, Encoder)):
+            if fires:
                 total = total + values[node.inputs[0]].sum()
             leaves[node.name] = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
             values[node.name] = leaves[node.name]
@@ -60,7 +61,7 @@ def fan_out(network: Network) -> Mapping[str, Array]:
                 total = total + routed.sum()
                 routed = routed.detach()
             values[node.name] = routed
-    if not leaves or not total.requires_grad:
+    if total.grad_fn is None:  # nothing reaches a synapse
         return {name: np.zeros(network[name].shape) for name in leaves}
     grads = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
     return {

@@ -28,15 +28,14 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 @click.option("--bits", type=click.IntRange(1, 8), default=2, show_default=True, help="qffs: of hidden activations.")
 @click.option("--out-bits", type=click.IntRange(0, 8), default=0, help="qffs: of the output (default 0: analog).")
 @click.option("--level", type=click.IntRange(0, 4), default=0, show_default=True, help="zou: k, levels of 2^-k.")
+@click.option("--weights", type=click.Choice(["ternary", "real"]), default="ternary", show_default=True, help="zou.")
 @click.option("--pool", type=click.Choice(["event", "stride"]), default="event", show_default=True, help="Max pools.")
 @click.option("--lr", type=float, help="Learning rate (default: qffs 0.01, zou 0.001).")
 @click.option("--optimizer", type=click.Choice(["sgd", "adam"]), help="Default: qffs sgd, zou adam.")
 @click.option("--weight-decay", type=float, help="Default: qffs 0.0005, zou 0.")
 @click.option("--schedule", type=click.Choice(["cosine", "step", "constant"]), default="cosine", show_default=True)
 @click.option("--batch-size", type=click.IntRange(1, 1 << 16), default=128, show_default=True)
-@click.option(
-    "--augment", type=click.Choice(["flip", "shift"]), multiple=True, help="Repeatable; shift: pad, crop."
-)
+@click.option("--augment", type=click.Choice(["flip", "shift"]), multiple=True, help="Repeatable; shift: pad, crop.")
 @click.option("--shift", type=click.IntRange(1, 64), default=4, show_default=True, help="Largest shift in pixels.")
 @click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), default=0, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")

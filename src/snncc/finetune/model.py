@@ -56,6 +56,8 @@ class TrainableNetwork(nn.Module):
         steps = {n.step for n in net.nodes if isinstance(n, QuantizedRelu)} if learned_steps else set()
         for name, array in net.arrays.items():
             value = torch.from_numpy(np.array(array))
+            if value.ndim == 4:  # as the convolutions of CPUs and GPUs like them best
+                value = value.contiguous(memory_format=torch.channels_last)
             if name in trained or name in steps:
                 self.register_parameter(self.keys[name], nn.Parameter(value))
             else:

@@ -30,7 +30,7 @@ from snncc.ir.nodes import (
 
 #: The levels of Zou's encoder layer, in whole units.
 ENCODER_LEVELS = 4
-Role = Literal["encoder", "ternary"]
+Role = Literal["encoder", "ternary", "real"]
 
 
 @dataclass(slots=True)
@@ -156,7 +156,7 @@ def prepare_zou(net: Network, settings: Settings, moments: Mapping[str, tuple[Ar
         weighted = net[before.inputs[0]] if isinstance(before, BatchNorm) else before
         alone = len(net.consumers[before.name]) == 1 and len(net.consumers[weighted.name]) == 1
         if isinstance(weighted, Conv | Linear) and alone:
-            wanted[weighted.name] = "encoder" if fed_by_input(net, net[weighted.inputs[0]]) else "ternary"
+            wanted[weighted.name] = "encoder" if fed_by_input(net, net[weighted.inputs[0]]) else settings.weights
 
     def change(node: Node) -> Node | list[Node]:
         if isinstance(node, Relu | Clip | QuantizedRelu) and node.name in net.varying:
@@ -176,7 +176,7 @@ def prepare_zou(net: Network, settings: Settings, moments: Mapping[str, tuple[Ar
         if wanted[node.name] == "ternary":
             changes.append(f"{node.name}: weights become ternary")
         else:
-            changes.append(f"{node.name}: weights stay real (encoder)")
+            changes.append(f"{node.name}: weights stay real" + " (encoder)" * (wanted[node.name] == "encoder"))
         if isinstance(net.consumers[node.name][0], BatchNorm):
             if wanted[node.name] == "ternary":
                 ternary.add(node.name)

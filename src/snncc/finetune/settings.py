@@ -11,7 +11,8 @@ Method = Literal["qffs", "zou"]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """bits, out_bits (0: the read-out stays analog): of `qffs`. level: k of `zou`, levels of 2^-k. schedule: the
+    """bits, out_bits (0: the read-out stays analog): of `qffs`. level: k of `zou`, levels of 2^-k;
+    weights: ternary, or real for comparison. schedule: the
     learning rate over the run, a half cosine, or a tenth after one half and three quarters. augment: mirror images,
     shift them by up to `shift` pixels (zeros come in)."""
 
@@ -30,4 +31,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     bits: Annotated[int, msgspec.Meta(ge=1, le=8)] = 2
     out_bits: Annotated[int, msgspec.Meta(ge=0, le=8)] = 0
     level: Annotated[int, msgspec.Meta(ge=0, le=4)] = 0
+    weights: Literal["ternary", "real"] = "ternary"
     amp: bool = False

@@ -30,6 +30,7 @@ from snncc.frontend import lower_shape as shape
 from snncc.frontend import lower_space as space
 from snncc.frontend.builder import Builder, Lowering, MixesSamples, Operand, Unsupported
 from snncc.frontend.foreign import NotRunnable, exists, lower_foreign
+from snncc.ir.masks import finite_masks
 from snncc.ir.network import Network
 from snncc.ir.nodes import Input, Node
 
@@ -223,7 +224,7 @@ class Lowerer:
             if node.name != name:
                 node = g.reshape(node, node.shape, name=name, batch=node.batch)
             outputs.append(node.name)
-        return Network(nodes=tuple(g.nodes), outputs=tuple(outputs), arrays=dict(g.arrays)).pruned()
+        return finite_masks(Network(nodes=tuple(g.nodes), outputs=tuple(outputs), arrays=dict(g.arrays)).pruned())
 
 
 def lower(model: ir.Model) -> Lowered:

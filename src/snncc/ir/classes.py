@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.network import Network
-from snncc.ir.nodes import ACTIVATIONS, SPIKING, Differential, Input, MaxPool, Node
+from snncc.ir.nodes import ACTIVATIONS, NEURONS, SPIKING, Differential, Input, MaxPool, Node
 
 #: Classes of nodes: neurons and event pooling; linear; functions on running means; evaluated by onnxruntime; static.
 CLASSES = ("spiking", "linear", "differential", "foreign", "static")
@@ -50,6 +51,19 @@ def carried(net: Network) -> Mapping[str, frozenset[str]]:
             sources = [found[name] for name in node.inputs if name in net.varying]
             found[node.name] = frozenset().union(*sources)
     return found
+
+
+def carries_values(net: Network, node: Node) -> bool:
+    """Whether a source of events emits other values than its spikes' amplitude, so that each is a multiplication."""
+    if isinstance(node, NEURONS):
+        return node.graded
+    if not (isinstance(node, Differential) and isinstance(node.function, MaxPool)):
+        return node_class(net, node) != "spiking"
+    source = net[node.inputs[0]]
+    while not isinstance(source, NEURONS) and source.inputs:
+        source = net[source.inputs[0]]
+    # The winner of a window passes on differences of values; with one amplitude in the window they are spikes.
+    return not isinstance(source, NEURONS) or source.graded or math.prod(net.arrays[source.amplitude].shape[2:]) > 1
 
 
 def operations(net: Network) -> dict[str, int]:

@@ -117,7 +117,7 @@ def losses(attribution: Attribution | None) -> Iterator[Advice]:
         return
     whole = attribution.ann - attribution.snn
     for line in attribution.layers:
-        if whole > 0 and line.cost > 0.05 * whole and line.cost * attribution.samples >= 1:
+        if whole > 0 and line.cost > 0.05 * whole and line.cost * attribution.samples > 1.5:
             yield Advice(
                 rule="loss",
                 layer=line.layer,

@@ -61,12 +61,11 @@ def dense_operations(net: Network, timesteps: int) -> float:
     return total
 
 
-def energy(net: Network, simulation: Simulation, graded_share: float) -> Energy:
-    """The operations of a simulation and the models. graded_share: of the synaptic operations, those of events that
-    carry other values than spikes."""
+def energy(net: Network, simulation: Simulation) -> Energy:
+    """The operations of a simulation and the models."""
     steps, macs = simulation.timesteps, simulation.multiply_accumulates
     bits = equivalent_bits(steps)
-    graded = simulation.synaptic_operations * graded_share
+    graded = simulation.graded_operations
     additions, dense = simulation.synaptic_operations - graded, dense_operations(net, steps)
     neurons = sum(math.prod(node.shape) for node in net.nodes if isinstance(node, NEURONS))
     updates = float(neurons * steps)

@@ -14,9 +14,7 @@ from snncc.execute.ann import Truth
 from snncc.execute.plan import BUDGET, plan
 from snncc.execute.synapses import fan_out
 from snncc.ir.analysis import multiply_accumulates
-from snncc.ir.classes import node_class
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS, MaxPool, Node
 from snncc.report.document import Layer, Measured, Raster, Reference, rounded
 from snncc.report.layers import Probe
 from snncc.simulation import Simulation, checkpoints, simulation
@@ -31,34 +29,19 @@ EVERY = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What was measured. `graded`: the share of the synaptic operations that are no additions."""
+    """What was measured."""
 
     simulation: Simulation
     layers: tuple[Layer, ...]
     rasters: tuple[Raster, ...]
     reference: Reference | None
     measured: Measured
-    graded: float
 
 
 def affordable(net: Network, timesteps: int, samples: int) -> int:
     """How many samples the measurement takes."""
     cost = sum(multiply_accumulates(net, node) for node in net.nodes) * timesteps
     return min(samples, SAMPLES, max(LEAST, int(WORK // max(1, cost))))
-
-
-def carries_values(net: Network, node: Node) -> bool:
-    """Whether a source of events emits other values than its spikes' amplitude, so that each is a multiplication."""
-    if isinstance(node, NEURONS):
-        return node.graded
-    inner = getattr(node, "function", None)
-    if not isinstance(inner, MaxPool):
-        return node_class(net, node) != "spiking"
-    source = net[node.inputs[0]]
-    while not isinstance(source, NEURONS) and source.inputs:
-        source = net[source.inputs[0]]
-    # The winner of a window passes on differences of values; with one amplitude in the window they are spikes.
-    return not isinstance(source, NEURONS) or source.graded or math.prod(net.arrays[source.amplitude].shape[2:]) > 1
 
 
 def measure(
@@ -100,15 +83,12 @@ def measure(
         engine="torch",
     )
     lines = tuple(probe.lines(fan))
-    operations = {line.name: line.synaptic_operations or 0.0 for line in lines}
-    graded = sum(operations[line.name] for line in lines if carries_values(net, net[line.name]))
     return Findings(
         simulation=found,
         layers=lines,
         rasters=tuple(probe.rasters[n] for n in sorted(probe.rasters, key=[x.name for x in net.nodes].index)),
         reference=reference(probe, data, found),
         measured=Measured(source=source, synthetic=synthetic, samples=len(data), timesteps=timesteps),
-        graded=graded / max(1e-30, sum(operations.values())),
     )
 
 

@@ -77,7 +77,7 @@ def report(
         layers=findings.layers,
         rasters=findings.rasters,
         graph=graph(network),
-        energy=energy(network, findings.simulation, findings.graded),
+        energy=energy(network, findings.simulation),
         advice=(),
         attribution=attribution,
         certificate=manifest.certificate,
@@ -88,8 +88,6 @@ def report(
 
 def with_simulation(base: Report, network: Network, manifest: Manifest, simulation: Simulation) -> Report:
     """The report of a bundle with the curve and the energy of another simulation; the layers stay as measured."""
-    events = base.energy.additions + base.energy.graded
-    graded = base.energy.graded / events if events else 0.0
     warnings = [w for w in base.warnings if not w.startswith("measured on")]
     if simulation.synthetic:
         warnings.append("measured on synthetic inputs: accuracy and errors say little about your data")
@@ -98,7 +96,7 @@ def with_simulation(base: Report, network: Network, manifest: Manifest, simulati
         warnings=tuple(warnings),
         simulation=simulation,
         curves=curves(simulation, network.outputs),
-        energy=energy(network, simulation, graded),
+        energy=energy(network, simulation),
     )
     return concluded(changed, manifest)
 

@@ -7,10 +7,15 @@ from typing import Annotated
 
 import msgspec
 
+from snncc.ir.masks import MASK, masks
 from snncc.ir.network import Network
 from snncc.ir.nodes import Differential, Foreign, Node, Operator
 from snncc.ir.operators import OPERATORS, Bounds, OperatorInfo
 from snncc.transform.base import Context, Fidelity, transform
+
+
+#: Bounds beyond this are none: masks of the largest float stand in some graphs.
+HUGE = 1e38
 
 
 def properties(node: Operator | Foreign) -> OperatorInfo:
@@ -65,7 +70,8 @@ def rewrite_functions(
         summary = summaries[wanted[node.name, i, False]]
         low, high = float(summary.min.min()), float(summary.max.max())
         margin = widen * (high - low)
-        return cut((low - margin, high + margin), info.domain[i] if i < len(info.domain) else (None, None))
+        widened = (low - margin if low - margin > -HUGE else None, high + margin if high + margin < HUGE else None)
+        return cut(widened, info.domain[i] if i < len(info.domain) else (None, None))
 
     def least(node: Operator | Foreign, i: int) -> float:
         if i not in properties(node).nonzero or i not in net.varying_positions(node):
@@ -92,4 +98,6 @@ def rewrite_functions(
             nonzero=tuple(least(node, i) for i in range(len(node.inputs))),
         )
 
+    for name in masks(net) if found else ():
+        ctx.note("information", name, f"its infinities stand as {MASK:g}, so that they can be summed over time")
     return net.rewrite(change)
