@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import pytest
@@ -94,3 +97,17 @@ def test_convert_certifies_and_takes_the_settled_time() -> None:
     assert (
         api.convert(case.model, method="rate", calib=case.context.calibration, write=False).manifest.certificate is None
     )
+
+
+@pytest.mark.parametrize("method", ["qffs", "zou"])
+def test_the_emitted_module_is_the_same_network(tmp_path: Path, method: str) -> None:
+    case, x = quantized_net([3, 2, 3, 4]) if method == "qffs" else ternary_net(1)[::2]
+    result = api.convert(case.model, method=method, calib=case.context.calibration, out=tmp_path / "m.snn")
+    spec = importlib.util.spec_from_file_location("emitted", tmp_path / "m.snn" / "model.py")
+    assert spec is not None
+    assert spec.loader is not None
+    emitted = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(emitted)
+    for steps in (1, 4, result.manifest.timesteps):
+        found = emitted.SpikingNetwork()(torch.from_numpy(x), timesteps=steps)
+        assert torch.allclose(found, result.module()(torch.from_numpy(x), timesteps=steps), atol=1e-5)

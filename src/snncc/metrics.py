@@ -76,7 +76,7 @@ def rate_operations(network: Network, events: Mapping[str, Array], samples: int)
     first = others = 0.0
     for name, sources in presynaptic(network).items():
         count = multiply_accumulates(network, network[name])
-        if not sources:
+        if not any(s in events for s in sources):  # the input, or functions behind the last neuron: once
             first += count
             continue
         spikes = sum(float(events[s].sum()) for s in sources if s in events) / samples

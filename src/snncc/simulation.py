@@ -18,6 +18,7 @@ from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.classes import carries_values
 from snncc.ir.network import Network
 from snncc.ir.nodes import NEURONS
+from snncc.metrics import Energy, energies
 
 Array = npt.NDArray[Any]
 SCHEMA = "snncc/simulate/1"
@@ -32,8 +33,8 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
 
     error: mean squared error over the mean square of the ANN's output. firing_rate: spikes per neuron and step at the
     last T. synaptic_operations: mean per sample at the last T, by real fan-out; graded_operations: those among them
-    whose event carries another value than a spike's, so that each is a multiplication. within_one_point: the first T of those
-    measured from which on the accuracy (agreement) is within 0.01 of the ANN's.
+    whose event carries another value than a spike's, so that each is a multiplication. energy: by the papers' models.
+    within_one_point: the first T of those measured from which on the accuracy (agreement) is within 0.01 of the ANN's.
     """
 
     schema: str = SCHEMA
@@ -56,6 +57,7 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     neurons: int
     synaptic_operations: float
     graded_operations: float = 0.0
+    energy: tuple[Energy, ...] = ()
     multiply_accumulates: int
     clamped: dict[str, int]
     within_one_point: int | None
@@ -159,8 +161,8 @@ def simulate_network(
         raise DataError(f"{data.source} holds no samples", cure="give at least one sample")
     points = tuple(points) or checkpoints(timesteps)
     tallies = {name: Tally(points) for name in network.outputs}
-    operations, positive, negative, done, graded = 0.0, 0.0, 0.0, 0, 0.0
-    valued = {name for name in fan_out if carries_values(network, network[name])}
+    positive, negative, done = 0.0, 0.0, 0
+    events: dict[str, Array] = {}
     clamped: dict[str, int] = {}
     for feeds, labels in batches(data, batch):
         axes = {name: network[name].batch for name in network.outputs}
@@ -171,9 +173,8 @@ def simulate_network(
             axis = axes[name]
             steps = [output_first(o, axis) for o in found.outputs[name]]
             tally.add(np.stack(steps), output_first(expected[name], axis).reshape(steps[0].shape), labels)
-        by_source = {name: float((events * fan_out[name]).sum()) for name, events in found.events.items()}
-        operations += sum(by_source.values())
-        graded += sum(count for name, count in by_source.items() if name in valued)
+        for name, counts in found.events.items():
+            events[name] = events.get(name, 0) + counts.astype(np.float64)
         positive, negative = positive + found.positive, negative + found.negative
         for name, count in found.clamped.items():
             clamped[name] = clamped.get(name, 0) + count
@@ -189,6 +190,8 @@ def simulate_network(
     ann = {n: t.ann_right / done if labelled and t.classifies else None for n, t in tallies.items()}
     agreement = {n: t.by_step(t.agree, done) for n, t in tallies.items()}
     first = next(iter(tallies))
+    operations = {name: float((counts * fan_out[name]).sum()) for name, counts in events.items()}
+    graded = sum(count for name, count in operations.items() if carries_values(network, network[name]))
     target = 1.0 if ann[first] is None else ann[first]
     curve = agreement[first] if accuracy[first] is None else accuracy[first]
     return {
@@ -199,8 +202,9 @@ def simulate_network(
         "firing_rate": (positive + negative) / (neurons * timesteps * done) if neurons else None,
         "positive_spikes": positive / done,
         "negative_spikes": negative / done,
-        "synaptic_operations": operations / done,
+        "synaptic_operations": sum(operations.values()) / done,
         "graded_operations": graded / done,
+        "energy": energies(network, events, fan_out, timesteps=timesteps, samples=done),
         "clamped": clamped,
         "within_one_point": settled(curve or {}, float(target or 0.0)),
     }

@@ -45,12 +45,11 @@ def ann(made: Case, name: str) -> np.ndarray:
 def test_balance_locally(granularity: str, axes: tuple[int, ...]) -> None:
     made = case()
     made.spiking(kind="if")
-    net = made.apply("balance_locally", granularity=granularity, eta=0.2, epochs=3)
+    net = made.apply("balance_locally", granularity=granularity, eta=0.2, updates=5)
     a, th = ann(made, "r"), np.zeros(())
-    for _ in range(3):
-        for batch in (a[:64], a[64:]):
-            excess = np.where(batch > th, batch - th, 0)
-            th = th + 2 * 0.2 * excess.mean(axes, keepdims=True)
+    for batch in (a[:64], a[64:], a[:64], a[64:], a[:64]):
+        excess = np.where(batch > th, batch - th, 0)
+        th = th + 2 * 0.2 * excess.mean(axes, keepdims=True)
     np.testing.assert_allclose(net.arrays["r/threshold"], th, rtol=1e-4)
 
 
@@ -237,6 +236,32 @@ def test_encoding_keeps_the_result_in_the_limit() -> None:
         found = simulated(net, made.context.values, made.context.calibration.inputs, steps)
         errors.append(relative_power(found, {"y": ann(made, "y")}))
     assert errors[1] < errors[0] / 20
+
+
+@pytest.mark.parametrize("name", ["correct_bias", "match_currents"])
+def test_corrections_follow_encoders_and_graded_spikes(name: str) -> None:
+    """The correction sees what the network emits: graded values are not rounded to whole spikes."""
+    made = case(timesteps=8, samples=32)
+    for before in ("fold_batchnorm", "shift_clips", "rewrite_max_pooling", "rewrite_functions"):
+        made.apply(before)
+    made.apply("select_multistage_neuron")
+    made.apply("encode_uniform")
+    made.apply("balance_thresholds", reduce="max")
+    made.apply("initialize_membrane", fraction=0.5)
+
+    def error() -> float:
+        feeds = made.context.calibration.inputs
+        return relative_power(simulated(made.network, made.context.values, feeds, 8), {"y": ann(made, "y")})
+
+    before_it = error()
+    made.apply(name)
+    assert error() < before_it
+
+
+def test_the_readout_is_an_option() -> None:
+    made = case()
+    net = made.spiking(kind="if")
+    assert made.apply("fire_outputs", readout="membrane") is net
 
 
 def test_the_notes_name_the_baselines() -> None:

@@ -115,3 +115,19 @@ def test_real_weights_cannot_have_integer_thresholds() -> None:
     case = lowered(parsed(text, **arrays), dataset(x=normal(5, 4, 3)))
     with pytest.raises(RecipeError, match="ternary weights"):
         converted(case, "zou")
+
+
+def test_the_encoder_is_scatter_and_gather() -> None:
+    k = 1
+    case, a, x = ternary_net(k)
+    net = converted(case, "zou")
+    values = reference.run(net, {"x": x}, 8)
+    sigma = np.sqrt(np.asarray(a["v0"], np.float32).astype(np.float64) + 1e-5)
+    delta = (sigma / a["g0"])[None, :, None, None]
+    theta = ((0.5 - a["e0"]) * sigma / a["g0"] + a["m0"])[None, :, None, None]
+    charge = values[0]["n0.current"]  # the whole image, at the first step
+    assert not any(np.any(v["n0.current"]) for v in values[1:])
+    for t, v in enumerate(values):
+        fires = charge >= theta + t * delta if t < 4 else np.zeros_like(charge)
+        assert np.array_equal(v["y0"] != 0, fires)
+    assert (sum(v["y0"] for v in values) == 4).any()

@@ -27,6 +27,7 @@ from snncc.ir.nodes import (
     LeakyIF,
     Linear,
     MsatIF,
+    MultiThreshold,
     Neuron,
     Node,
     Pad,
@@ -199,6 +200,8 @@ class Forward:
                 return call("signed_if_scan", *operands, **options("negative", "cap", "levels"))
             case LeakyIF():
                 return call("leaky_if_scan", *operands, self.array(node.slope), **options("negative", "levels"))
+            case MultiThreshold():
+                return call("multi_threshold_scan", *operands, **options("sizes"))
             case AdaptiveIF():
                 rows["samples"] = rows["samples"] if node.scope == "sample" else "1"
                 return call("adaptive_if_scan", *operands, **options("eta", "rule", "adapt", "subtract"), **rows)

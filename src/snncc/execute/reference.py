@@ -32,6 +32,7 @@ from snncc.ir.nodes import (
     Input,
     LeakyIF,
     MsatIF,
+    MultiThreshold,
     Neuron,
     Node,
     Repeat,
@@ -39,6 +40,7 @@ from snncc.ir.nodes import (
 )
 from snncc.neurons.encoders import interval_step, poisson_step
 from snncc.neurons.integrate_and_fire import if_step
+from snncc.neurons.multi_threshold import multi_threshold_step
 from snncc.neurons.signed import leaky_if_step, phi, signed_if_step
 from snncc.neurons.threshold_rules import adapted, adaptive_if_step, msat_step, msat_threshold, normalized
 
@@ -170,6 +172,11 @@ class Machine:
                 negative=node.negative,
                 cap=node.cap,
                 levels=node.levels,
+            )
+            return z * amplitude
+        if isinstance(node, MultiThreshold):
+            z, state.potential = multi_threshold_step(
+                state.potential, current, threshold=threshold, sizes=node.sizes
             )
             return z * amplitude
         if isinstance(node, AdaptiveIF):

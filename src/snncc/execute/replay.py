@@ -20,7 +20,7 @@ from snncc.execute.torch_engine import Engine
 from snncc.execute.torch_layout import Value, fold, unfold
 from snncc.execute.torch_session import Session
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS, Differential, Input, LeakyIF, Node
+from snncc.ir.nodes import NEURONS, Differential, Encoder, Input, Neuron, Node
 
 MEMORY = 2 << 30
 
@@ -124,6 +124,10 @@ class Replay:
             return self.store.arrays[source, index, "mean"]
 
         for node in between(self.network, name, known):
+            if isinstance(node, Encoder):
+                spikes = unfold(self.series(node.name, index).data, node.batch, self.timesteps)
+                values[node.name] = spikes.sum(0) / self.network.schedule.divisor(self.timesteps)
+                continue
             inputs = [values[s] if s in values else known_mean(s) for s in node.inputs]
             values[node.name] = self.engine.plain(node, inputs, 1.0, samples, self.batches[index])
         return values[name] if name in values else known_mean(name)
@@ -141,7 +145,7 @@ class Replay:
         node = self.network[name]
         divisor = self.network.schedule.divisor(self.timesteps)
         self.store.put((name, index, "mean"), steps.sum(0) / divisor)
-        if isinstance(node, NEURONS) and not isinstance(node, LeakyIF):
+        if isinstance(node, Neuron) and not node.graded:
             amplitude = self.engine.arrays[node.amplitude]
             counts = torch.where(amplitude != 0, steps / torch.where(amplitude != 0, amplitude, 1), 0)
             steps = counts.round().to(torch.int8)

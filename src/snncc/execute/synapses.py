@@ -63,11 +63,8 @@ def fan_out(network: Network) -> Mapping[str, Array]:
             values[node.name] = routed
     if total.grad_fn is None:  # nothing reaches a synapse
         return {name: np.zeros(network[name].shape) for name in leaves}
-    grads = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
-    return {
-        name: np.zeros(network[name].shape) if grad is None else grad.numpy()
-        for name, grad in zip(leaves, grads, strict=True)
-    }
+    grads = torch.autograd.grad(total, list(leaves.values()), allow_unused=True, materialize_grads=True)
+    return {name: grad.numpy() for name, grad in zip(leaves, grads, strict=True)}
 
 
 def routes(engine: Engine, node: Node, inputs: list[Tensor]) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from snncc.execute import torch_neurons, torch_rules
-from snncc.ir.nodes import IF, AdaptiveIF, Encoder, LeakyIF, MsatIF, Neuron, SignedIF
+from snncc.ir.nodes import IF, AdaptiveIF, Encoder, LeakyIF, MsatIF, MultiThreshold, Neuron, SignedIF
 
 #: Fields of `MsatIF` that its scan takes by the same name.
 MSAT = (
@@ -72,6 +72,10 @@ def scan(
                 negative=node.negative,
                 levels=node.levels,
                 state=state,
+            )
+        case MultiThreshold():
+            return torch_neurons.multi_threshold_scan(
+                steps, threshold, amplitude, v_init, sizes=node.sizes, state=state
             )
         case AdaptiveIF():
             return torch_rules.adaptive_if_scan(

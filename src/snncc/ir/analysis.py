@@ -8,6 +8,9 @@ import math
 from snncc.ir.network import Network
 from snncc.ir.nodes import SPIKING, Conv, ConvTranspose, Linear, Node, Operator
 
+#: Operators whose products with their own state stay inside them.
+RECURRENT = ("lstm", "gru", "rnn")
+
 
 def tail(network: Network) -> frozenset[str]:
     """The values that carry rates and from which no neuron is reached: they can be computed on sums over time."""
@@ -53,4 +56,19 @@ def multiply_accumulates(network: Network, node: Node) -> int:
         return math.prod(node.shape) * int(network.arrays[node.weight].shape[1])
     if isinstance(node, Operator) and node.op == "matmul":
         return math.prod(node.shape) * network[node.inputs[0]].shape[-1]
+    if isinstance(node, Operator) and node.op == "einsum":
+        return einsum_products(network, node)
+    if isinstance(node, Operator) and node.op in RECURRENT:  # gates (steps, samples, all gates), recurrence (..., hidden)
+        return math.prod(network[node.inputs[0]].shape) * network[node.inputs[1]].shape[-1]
     return 0
+
+
+def einsum_products(network: Network, node: Operator) -> int:
+    """The number of terms that an Einsum of two or more operands sums."""
+    terms = str(node.attributes["equation"]).split("->")[0].split(",")
+    extents = {
+        letter: extent
+        for term, name in zip(terms, node.inputs, strict=True)
+        for letter, extent in zip(term, network[name].shape, strict=True)
+    }
+    return math.prod(extents.values()) if len(terms) > 1 else 0

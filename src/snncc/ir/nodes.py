@@ -25,7 +25,7 @@ from snncc.ir.linear_nodes import (
     Transpose,
     Window,
 )
-from snncc.ir.spiking_nodes import IF, AdaptiveIF, Differential, Encoder, LeakyIF, MsatIF, Neuron, SignedIF
+from snncc.ir.spiking_nodes import IF, AdaptiveIF, Differential, Encoder, LeakyIF, MsatIF, MultiThreshold, Neuron, SignedIF
 
 SOURCES = (Input, Constant)
 LINEAR_NODES = (
@@ -46,7 +46,7 @@ LINEAR_NODES = (
     Expand,
 )
 ACTIVATIONS = (Relu, Clip, LeakyRelu, QuantizedRelu)
-NEURONS = (IF, SignedIF, LeakyIF, AdaptiveIF, MsatIF)
+NEURONS = (IF, SignedIF, LeakyIF, AdaptiveIF, MsatIF, MultiThreshold)
 #: What emits spikes: neurons, and encoders of the input.
 SPIKING = (*NEURONS, Encoder)
 
@@ -81,6 +81,7 @@ AnyNode = (
     | LeakyIF
     | AdaptiveIF
     | MsatIF
+    | MultiThreshold
     | Encoder
     | Differential
 )
@@ -115,6 +116,7 @@ __all__ = [
     "Linear",
     "MaxPool",
     "MsatIF",
+    "MultiThreshold",
     "Neuron",
     "Node",
     "Operator",

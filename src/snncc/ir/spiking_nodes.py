@@ -118,6 +118,21 @@ class MsatIF(Neuron, frozen=True, kw_only=True, tag=True):
         return True
 
 
+class MultiThreshold(Neuron, frozen=True, kw_only=True, tag=True):
+    """Integrate and fire with `sizes` thresholds of either sign that halve; one event per step.
+
+    u += x; z = sign(u) 2^-i with the smallest i < sizes for which |u| >= 3/4 threshold 2^-i, else 0;
+    u -= z threshold; y = amplitude z.
+    """
+
+    sizes: int = 6
+
+    @property
+    def graded(self) -> bool:
+        """An event carries a power of two times the amplitude."""
+        return True
+
+
 class Encoder(Node, frozen=True, kw_only=True, tag=True):
     """Spikes of amplitude `scale` for an input x, with the sign of x; p = min(1, |x| / scale).
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Accuracy against T: the interval of a proportion, the lossless T and the latency C_T."""
+"""Accuracy against T: the interval of a proportion, where it comes within reach of the ANN, and the latency C_T."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from snncc.metrics import latency, lossless
 from snncc.report.document import Curve, Point, rounded
 from snncc.simulation import Simulation, settled
 
 #: The 97.5 % quantile of the normal distribution: two-sided 95 %.
 Z = 1.959963984540054
-#: C_T asks for 2 % of the accuracy at the largest T (Chen 2022, equation 7).
-LATENCY = 0.02
 
 
 def wilson(value: float, count: int) -> tuple[float, float]:
@@ -25,12 +24,6 @@ def wilson(value: float, count: int) -> tuple[float, float]:
     centre = value + square / 2
     width = Z * math.sqrt(max(0.0, value * (1 - value)) / count + square / (4 * count))
     return max(0.0, (centre - width) / (1 + square)), min(1.0, (centre + width) / (1 + square))
-
-
-def latency(curve: Mapping[str, float]) -> int | None:
-    """C_T: the first T measured with |acc(t) - acc(T)| / acc(T) < 0.02."""
-    final = list(curve.values())[-1] if curve else 0.0
-    return next((int(t) for t, value in curve.items() if final and abs(value - final) / final < LATENCY), None)
 
 
 def by_output(value: Any, outputs: Sequence[str]) -> Mapping[str, Any]:
@@ -47,6 +40,7 @@ def curves(simulation: Simulation, outputs: Sequence[str]) -> tuple[Curve, ...]:
         error = by_output(simulation.error, outputs)[name]
         ann = by_output(simulation.ann_accuracy, outputs)[name] if accuracy else 1.0
         values = accuracy or agreement
+        by_steps = {int(t): float(value) for t, value in values.items()}
         points = []
         for t, value in values.items():
             low, high = wilson(value, simulation.samples)
@@ -66,8 +60,9 @@ def curves(simulation: Simulation, outputs: Sequence[str]) -> tuple[Curve, ...]:
                 ann=ann,
                 samples=simulation.samples,
                 points=tuple(points),
-                lossless=settled(values, ann),
-                latency=latency(values),
+                within_one_point=settled(values, ann),
+                lossless=lossless(by_steps, ann),
+                latency=latency(by_steps),
             )
         )
     return tuple(found)

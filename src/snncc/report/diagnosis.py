@@ -139,12 +139,12 @@ def overall(curve: Curve, energy: Energy, analog: float, synthetic: bool) -> Ite
             weight=2.0,
         )
     last = curve.points[-1]
-    if last.low <= curve.ann <= last.high and curve.lossless is not None:
+    if last.low <= curve.ann <= last.high and curve.within_one_point is not None:
         yield Advice(
             rule="lossless",
             layer=None,
-            finding=f"no loss beyond chance at T={last.t}; within one point from T={curve.lossless}",
-            cure=f"T={curve.lossless} does" if curve.lossless < last.t else "a smaller T may do",
+            finding=f"no loss beyond chance at T={last.t}; within one point from T={curve.within_one_point}",
+            cure=f"T={curve.within_one_point} does" if curve.within_one_point < last.t else "a smaller T may do",
             weight=0.0,
         )
     fair = energy.models[-1]
@@ -183,7 +183,7 @@ def advise(
     """Every finding, the loss by layer first, then the rules, each with its heaviest layers."""
     found = sorted(losses(attribution), key=lambda a: -a.weight)[: 2 * NAMED]
     cost = {} if attribution is None else {line.layer: line.cost for line in attribution.layers}
-    lossy = curve.lossless is None or not curve.points[-1].low <= curve.ann <= curve.points[-1].high
+    lossy = curve.within_one_point is None or not curve.points[-1].low <= curve.ann <= curve.points[-1].high
     hidden = [layer for layer in layers if layer.rate is not None]
     by_rule = []
     for rule in RULES if lossy else ():

@@ -62,8 +62,8 @@ class Point(Part, frozen=True, kw_only=True):
 class Curve(Part, frozen=True, kw_only=True):
     """Accuracy (agreement with the ANN, without labels) against T for one output.
 
-    lossless: the first T measured from which on the value stays within 0.01 of the ANN's. latency: C_T, the first T
-    measured whose value is within 2 % of that at the largest T.
+    within_one_point: the first T measured from which on the value stays within 0.01 of the ANN's. lossless: the first
+    T measured with a value not below the ANN's. latency: C_T, the first T measured within 2 % of the value at the last.
     """
 
     output: str
@@ -71,6 +71,7 @@ class Curve(Part, frozen=True, kw_only=True):
     ann: float
     samples: int
     points: tuple[Point, ...]
+    within_one_point: int | None
     lossless: int | None
     latency: int | None
 

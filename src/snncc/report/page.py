@@ -53,8 +53,9 @@ def curve_chart(report: Report, curve: Curve) -> dict[str, Any]:
     reference, last = report.reference, curve.points[-1].t
     caption = [
         f"{curve.metric} of {safe_name(curve.output)} against T with 95 % Wilson intervals, {curve.samples} samples",
-        f"lossless from {at(curve.lossless)}",
-        f"C_T (within 2 % of the last) {at(curve.latency)}",
+        f"within one point of the ANN from: {at(curve.within_one_point)}",
+        f"lossless at: {at(curve.lossless)}",
+        f"C_T (within 2 % of the last): {at(curve.latency)}",
     ]
     shown = reference is not None and curve is report.curves[0] and reference.metric == curve.metric
     if shown and reference is not None and reference.timesteps <= last:

@@ -62,7 +62,10 @@ def verdict(report: Report) -> str:
     bare, whole = report.energy.models[-2:]
     parts = [
         f"{safe_name(report.name)} by {report.method} at T={last.t}: {reached}",
-        f"lossless from {at(curve.lossless)}" if curve.lossless else f"not lossless up to T={last.t}",
+        f"within one point of the ANN from {at(curve.within_one_point)}"
+        if curve.within_one_point
+        else "not within one point of the ANN",
+        f"lossless at {at(curve.lossless)}" if curve.lossless else "not lossless",
         f"{percent(report.operations.get('spikes'))} of the operations are fed by spikes",
         (
             f"{ratio(bare.snn, bare.quantised)} the energy of the {report.energy.bits}-bit ANN by arithmetic, "

@@ -22,6 +22,7 @@ from snncc.transform.round_thresholds import round_thresholds
 from snncc.transform.select_adaptive_neuron import select_adaptive_neuron, select_multistage_neuron
 from snncc.transform.select_neuron import select_neuron
 from snncc.transform.shift_clips import shift_clips
+from snncc.transform.spike_functions import spike_functions
 from snncc.transform.thresholds import balance_thresholds, initialize_membrane
 
 TRANSFORMS: tuple[Transform, ...] = (
@@ -47,4 +48,5 @@ TRANSFORMS: tuple[Transform, ...] = (
     measure_spike_confidence,
     match_currents,
     correct_bias,
+    spike_functions,
 )

@@ -36,7 +36,8 @@ def convert_quantized(
 
     Input and biases are on for T_in steps, the same for the whole net, and off afterwards. The charge that a neuron
     then holds is T_in x, and its count moves to clip(floor((v_init + T_in x) / threshold), 0, cap), the level of the
-    quantised ReLU, whatever the order of the spikes was (`snncc convert` certifies it on data).
+    quantised ReLU, whatever the order of the spikes was (`snncc convert` certifies it on data). With T_in = 1 a
+    neuron that the input feeds is Zou's scatter-and-gather encoder: it fires at step t while x >= theta + t step.
 
     Options    steps = T_in; by default the largest number of levels of the hidden layers (2^b - 1), 1 where they
                have no upper end

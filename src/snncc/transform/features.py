@@ -103,3 +103,25 @@ def ridge(features: Tensor, residual: Tensor, strength: float) -> tuple[Tensor, 
         eye = torch.eye(f.shape[2], dtype=f.dtype)
         delta = torch.linalg.solve(gram + damping * eye, f.transpose(1, 2) @ r)
     return delta, (mean_r - mean_f @ delta)[:, 0]
+
+
+#: What the given strength is multiplied by, from which held-back rows choose.
+STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)
+
+
+def validated(features: Tensor, residual: Tensor, strength: float) -> float:
+    """The multiple of `strength` that explains the last fifth of the rows best when fitted on the others.
+
+    Rows stand in the order of the samples, so that what is held back comes from other samples.
+    """
+    rows = features.shape[1]
+    cut = rows - rows // 5
+    if cut == rows:
+        return STRENGTHS[-1]
+
+    def loss(multiple: float) -> float:
+        delta, intercept = ridge(features[:, :cut], residual[:, :cut], strength * multiple)
+        left = residual[:, cut:] - features[:, cut:].double() @ delta - intercept[:, None]
+        return float(left.square().sum())
+
+    return min(STRENGTHS, key=loss)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -15,19 +15,22 @@ from snncc.transform.base import Context, Fidelity, transform
 
 
 @transform(fidelity=Fidelity.EMPIRICAL, needs={"neurons"}, gives={"firing"})
-def fire_outputs(net: Network, ctx: Context) -> Network:
+def fire_outputs(net: Network, ctx: Context, *, readout: Literal["spikes", "membrane"] = "spikes") -> Network:
     """Let the outputs fire: each gets the neuron that the last layer has, and is read as its mean spike value.
 
-    Without this pass the last layer accumulates its current and never fires (membrane read-out). It stands before the
-    pass that sets thresholds, which calibrates the new neurons on the ANN's outputs. Negative outputs never leave;
-    with one threshold for the layer the largest output is the one with the most spikes (spike count read-out).
+    readout = membrane leaves them as they are: the last layer accumulates its current and never fires. The pass stands
+    before the one that sets thresholds, which calibrates the new neurons on the ANN's outputs. Negative outputs never
+    leave; with one threshold for the layer the largest output is the one with the most spikes (spike count).
 
+    Options    readout = spikes | membrane
     Shapes     those of the outputs
     Guarantee  measured
     Refuses    outputs behind functions on running means (a Softmax, say), outputs that other nodes read, networks
                without neurons or whose last neuron is leaky
     Source     doi:10.3389/fnins.2022.918793 (firing output layer)
     """
+    if readout == "membrane":
+        return net
     neurons = [node for node in net.nodes if isinstance(node, NEURONS)]
     if not neurons or isinstance(neurons[-1], LeakyIF):
         raise RecipeError("fire_outputs: there is no neuron to copy for the outputs", cure="leave fire_outputs out")

@@ -28,7 +28,7 @@ from snncc.ir.nodes import (
     Transpose,
 )
 from snncc.transform.base import Context, Fidelity, channel_axis, transform
-from snncc.transform.features import Weighted, as_weight, patches, positions, ridge, targets
+from snncc.transform.features import Weighted, as_weight, patches, positions, ridge, targets, validated
 from snncc.transform.thresholds import neurons
 
 WEIGHTED = (Conv, ConvTranspose, Linear)
@@ -121,12 +121,11 @@ class Matching:
             total = positions(node, tuple(residual.shape))
             share = max(1, rows // count)
             every = torch.arange(total)
-            pick = every if total <= share else torch.randperm(total, generator=self.generator)[:share]
+            pick = every if total <= share else torch.randperm(total, generator=self.generator)[:share].sort().values
             seen = self.replay.mean(node.inputs[0], index)
             collected.append((patches(seen, node, weight, pick), targets(residual, node, pick)))
-        delta, intercept = ridge(
-            torch.cat([f for f, _ in collected], 1), torch.cat([r for _, r in collected], 1), strength
-        )
+        f, r = torch.cat([f for f, _ in collected], 1), torch.cat([r for _, r in collected], 1)
+        delta, intercept = ridge(f, r, strength * validated(f, r, strength))
         self.put(node, node.weight, weight + as_weight(delta, node, weight).to(weight.dtype))
         if node.bias is not None:
             bias = engine.arrays[node.bias]
@@ -200,7 +199,7 @@ def match_currents(
 
     X and a are the ANN's pre-activation and activation, I and y the neuron's current and output over the design T,
     F what the weighted node sees of the mean spikes at up to `rows` random positions, m the mean diagonal of F'F. The
-    last convolution of a residual block thereby corrects the error that has gathered on its shortcut. No labels, no
+    strength is raised as far as a fifth of the samples, held back, asks for. The last convolution of a residual block thereby corrects the error that has gathered on its shortcut. No labels, no
     gradients. Each layer is simulated once; the bias rounds run the neurons alone.
 
     Options    weights; strength of the ridge; rows; bias_rounds

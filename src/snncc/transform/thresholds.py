@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from snncc.ir.network import Array, Network
-from snncc.ir.nodes import IF, NEURONS, Clip, LeakyIF, Neuron
+from snncc.ir.nodes import IF, NEURONS, Clip, LeakyIF, MultiThreshold, Neuron
 from snncc.transform.base import Context, Fidelity, Granularity, transform
 
 Percentile = Annotated[float, msgspec.Meta(gt=0, le=100)]
@@ -31,7 +31,7 @@ def with_thresholds(net: Network, ctx: Context, levels: Mapping[str, Array]) -> 
     arrays: dict[str, Array] = {}
     changed: list[Neuron] = []
     for node in neurons(net):
-        level, original = levels[node.name], ctx.ann[node.name]
+        level, original = levels[node.name], ctx.ann.by_name.get(node.name)
         if isinstance(original, Clip) and original.high is not None:
             level = np.minimum(level, original.high)
         threshold = np.maximum(level, 0).astype(np.float32) / np.float32(levels_of(node))
@@ -57,7 +57,7 @@ def balance_thresholds(
 
         threshold = amplitude = percentile(a, p) / levels;   p = 100 is the maximum
 
-    A saturating activation Clip(0, high) caps it at high. Leaky neurons take the magnitude of the pre-activation.
+    A saturating activation Clip(0, high) caps it at high. Two-sided neurons take the magnitude of the pre-activation.
     The reported percentile is within 1 % of the exact one (p = 100 is exact).
 
     Options    granularity = layer | channel | neuron; reduce = percentile | max (p = 100); percentile; nonzero =
@@ -71,9 +71,9 @@ def balance_thresholds(
     histogram = percentile < 100
     wanted = {}
     for node in neurons(net):
-        leaky = isinstance(node, LeakyIF)
-        name = node.inputs[0] if leaky else node.name
-        wanted[node.name] = ctx.request(name, granularity, histogram=histogram, absolute=leaky)
+        two_sided = isinstance(node, LeakyIF | MultiThreshold)
+        name = node.inputs[0] if two_sided else node.name
+        wanted[node.name] = ctx.request(name, granularity, histogram=histogram, absolute=two_sided)
     summaries = ctx.statistics(wanted.values())
     levels: dict[str, Array] = {}
     for node in neurons(net):
@@ -92,6 +92,7 @@ def initialize_membrane(
         v_init = fraction * threshold
 
     One half minimises the expected squared error of counting for residuals that are uniform in [0, threshold).
+    Multi-threshold neurons, which round to the nearest size, start at 0.
 
     Options    fraction, 0 <= fraction < 1
     Shapes     those of the thresholds
@@ -102,6 +103,8 @@ def initialize_membrane(
     arrays: dict[str, Array] = {}
     changed: list[Neuron] = []
     for node in neurons(net):
+        if isinstance(node, MultiThreshold):  # it rounds to the nearest size of either sign
+            continue
         arrays[f"{node.name}/v_init"] = net.arrays[node.threshold] * np.float32(fraction)
         changed.append(msgspec.structs.replace(node, v_init=f"{node.name}/v_init"))
     return net.replaced(changed, arrays)

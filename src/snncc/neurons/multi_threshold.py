@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Integrate and fire with thresholds that halve: one event per step, whose payload is a power of two (ECMT).
+
+Source: arXiv:2502.21193.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+def multi_threshold_step(u: Array, current: Array, *, threshold: Array, sizes: int) -> tuple[Array, Array]:
+    """One step of the multi-threshold neuron; returns (z, u).
+
+        u <- u + current;  z = sign(u) 2^-i with the smallest i < sizes for which |u| >= 3/4 threshold 2^-i, else 0
+        u <- u - z threshold
+
+    Shapes: u, current: (N, *shape); threshold broadcasts; a threshold of 0 marks a neuron that never fires.
+    """
+    u = u + current
+    z = np.zeros_like(u)
+    for i in range(sizes):
+        z = np.where((z == 0) & (np.abs(u) >= threshold * (0.75 * 2.0**-i)), 2.0**-i, z).astype(u.dtype)
+    z = z * np.sign(u) * (threshold > 0)
+    return z, u - z * threshold

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The correction on spiking inputs: the regression, the routes to a neuron, and that it pays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from small_models import Case, dataset, lowered, normal, parsed
+from snncc.execute import torch_ops
+from snncc.execute.torch_engine import Engine
+from snncc.ir.nodes import Conv, ConvTranspose, Linear
+from snncc.recipe import BY_NAME
+from snncc.transform.features import as_weight, patches, positions, ridge, targets
+
+DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "digits.onnx"
+BASE: dict[str, Any] = {"name": "a", "inputs": ("x",), "shape": (1,), "batch": 0, "weight": "w"}
+
+
+@pytest.mark.parametrize(("groups", "stride", "padding", "dilation"), [
+    (1, (1, 1), (1, 1, 1, 1), (1, 1)), (2, (2, 1), (1, 0, 2, 1), (1, 2)), (4, (1, 1), (0, 0, 0, 0), (1, 1)),
+])  # fmt: skip
+@pytest.mark.parametrize("transposed", [False, True])
+def test_regression_on_patches_finds_the_weights(
+    groups: int, stride: Any, padding: Any, dilation: Any, transposed: bool
+) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(6, 4, 9, 8).double()
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    if transposed:
+        w = torch.randn(4, 8 // groups, 3, 2).double()
+        node: Any = ConvTranspose(**BASE, **options, output_padding=(1, 0) if stride == (2, 1) else (0, 0))
+        y = torch_ops.transposed_convolution(x, w, None, **options, output_padding=node.output_padding)
+    else:
+        w = torch.randn(8, 4 // groups, 3, 2).double()
+        node = Conv(**BASE, **options)
+        y = torch_ops.convolution(x, w, None, **options)
+    rows = torch.arange(positions(node, tuple(y.shape)))
+    delta, intercept = ridge(patches(x, node, w, rows), targets(y + 3, node, rows), 1e-12)
+    assert torch.allclose(as_weight(delta, node, w), w, atol=1e-9)
+    assert torch.allclose(intercept, torch.full_like(intercept, 3.0), atol=1e-9)
+
+
+@pytest.mark.parametrize("axis", [1, 3])
+def test_regression_along_an_axis(axis: int) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(5, 4, 3, 6).double()
+    w = torch.randn(7, x.shape[axis]).double()
+    node = Linear(**BASE, axis=axis)
+    y = torch_ops.linear(x, w, None, axis=axis)
+    rows = torch.arange(positions(node, tuple(y.shape)))
+    delta, _ = ridge(patches(x, node, w, rows), targets(y, node, rows), 1e-12)
+    assert torch.allclose(as_weight(delta, node, w), w, atol=1e-9)
+
+
+def test_primal_and_dual_ridge_agree() -> None:
+    torch.manual_seed(0)
+    f, r = torch.randn(1, 12, 12).double(), torch.randn(1, 12, 3).double()
+    primal, c = ridge(f, r, 0.1)
+    wide = torch.cat([f, torch.zeros(1, 12, 12)], 2).double()
+    dual, d = ridge(wide, r, 0.2)  # twice the features of half the mean power: the same penalty
+    assert torch.allclose(dual[:, :12], primal, atol=1e-10)
+    assert torch.allclose(c, d, atol=1e-10)
+
+
+NETS = {
+    "chain": "{ a = Conv<pads=[1,1,1,1]>(x, w1) b = Relu(a) c = Conv<pads=[1,1,1,1]>(b, w2) d = Relu(c) "
+    "e = Conv<pads=[1,1,1,1]>(d, w3) f = Relu(e) g = Flatten(f) y = Gemm(g, w4) }",
+    "residual": "{ a = Conv<pads=[1,1,1,1]>(x, w1) b = Relu(a) c = Conv<pads=[1,1,1,1]>(b, w2) d = Relu(c) "
+    "e = Conv<pads=[1,1,1,1]>(d, w3) s = Add(e, b) f = Relu(s) g = Flatten(f) y = Gemm(g, w4) }",
+    "pooled": "{ a = Conv<pads=[1,1,1,1]>(x, w1) b = Relu(a) p = MaxPool<kernel_shape=[3,3], pads=[1,1,1,1]>(b) "
+    "c = Conv<pads=[1,1,1,1]>(p, w2) q = AveragePool<kernel_shape=[3,3], pads=[1,1,1,1]>(c) d = Relu(q) "
+    "g = Flatten(d) y = Gemm(g, w4) }",
+    "shared": "{ a = Conv<pads=[1,1,1,1]>(x, w1) b = Relu(a) c = Conv<pads=[1,1,1,1]>(b, w2) d = Relu(c) "
+    "e = Conv<pads=[1,1,1,1]>(d, w2) f = Relu(e) g = Flatten(f) y = Gemm(g, w4) }",
+    "function": "{ a = Conv<pads=[1,1,1,1]>(x, w1) b = Relu(a) c = Conv<pads=[1,1,1,1]>(b, w2) m = Sigmoid(c) "
+    "n = Mul(m, b) e = Conv<pads=[1,1,1,1]>(n, w3) f = Relu(e) g = Flatten(f) y = Gemm(g, w4) }",
+}
+
+
+def smooth(seed: int, count: int) -> np.ndarray:
+    """Images that vary along few directions, as real ones do."""
+    return (normal(seed, count, 4) @ normal(100, 4, 48)).reshape(count, 3, 4, 4) * np.float32(0.5)
+
+
+def matched(name: str, correct: bool) -> tuple[Case, float, float]:
+    """The case, and the relative error on the calibration samples and on others."""
+    weights = {f"w{i}": normal(i, 3, 3, 3, 3) * 0.3 + 0.05 for i in (1, 2, 3)} | {"w4": normal(9, 48, 5) * 0.2}
+    x, fresh = smooth(5, 384), smooth(6, 200)
+    case = lowered(parsed(f"g (float[N,3,4,4] x) => (float[] y) {NETS[name]}", **weights), dataset(x=x), timesteps=2)
+    case.spiking(kind="signed_if", negative="early")
+    case.apply("minimize_threshold_error", granularity="neuron")
+    case.apply("initialize_membrane")
+    if correct:
+        case.apply("match_currents")
+    errors = []
+    for samples in (x, fresh):
+        expected = case.truth.run({"x": samples})["y"]
+        found = Engine(case.network).run({"x": samples}, 2).outputs["y"][0].numpy()
+        errors.append(float(np.square(found - expected).mean() / np.square(expected).mean()))
+    return case, errors[0], errors[1]
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_every_topology_goes_through(name: str) -> None:
+    """On random weights there is little to correct; the network stays sound and as near to the ANN as it was."""
+    _, seen_before, fresh_before = matched(name, correct=False)
+    case, seen, fresh = matched(name, correct=True)
+    assert seen < 1.2 * seen_before
+    assert fresh < 1.2 * fresh_before
+    names = [n.name for n in case.network.nodes]
+    assert len(names) == len(set(names))
+    assert (("information", "e") in case.notes) == (name == "shared")
+
+
+def test_it_pays_on_a_trained_network() -> None:
+    data = np.load(DIGITS.with_suffix(".npz"))
+    errors: dict[tuple[str, bool], float] = {}
+    for correct in (False, True):
+        case = lowered(onnx.load(DIGITS), dataset(image=data["calib_x"]), timesteps=2)
+        case.spiking(kind="signed_if", negative="early")
+        case.apply("minimize_threshold_error", granularity="neuron")
+        case.apply("initialize_membrane")
+        if correct:
+            case.apply("match_currents")
+        for split in ("calib_x", "x"):
+            expected = case.truth.run({"image": data[split]})["logits"]
+            found = Engine(case.network).run({"image": data[split]}, 2).outputs["logits"][0].numpy()
+            errors[split, correct] = float(np.square(found - expected).mean() / np.square(expected).mean())
+    assert errors["calib_x", True] < 0.85 * errors["calib_x", False]
+    assert errors["x", True] < 0.9 * errors["x", False]
+
+
+def test_the_result_depends_on_the_seed_alone() -> None:
+    one, two = matched("residual", correct=True)[0], matched("residual", correct=True)[0]
+    assert one.network == two.network
+
+
+def test_the_pass_is_measured_and_needs_thresholds() -> None:
+    assert BY_NAME["match_currents"].needs == {"thresholds", "membrane"}
