@@ -106,7 +106,8 @@ def refused(model: Path) -> SnnccError:
 def test_refuses_a_custom_domain(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(onnx.parser.parse_model(CUSTOM).SerializeToString())
     text = str(refused(tmp_path / "m.onnx"))
-    assert "acme" in text and "Warp" in text
+    assert "acme" in text
+    assert "Warp" in text
 
 
 def test_refuses_missing_external_data(tmp_path: Path) -> None:

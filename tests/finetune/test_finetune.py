@@ -11,9 +11,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from click.testing import CliRunner
 
 from small_models import normal, parsed
 from snncc import api
+from snncc.cli import cli
 from snncc.data import Dataset, Preprocessing
 from snncc.errors import DataError, UsageError
 from snncc.execute.ann import Truth
@@ -205,3 +207,29 @@ def test_what_cannot_be_trained_is_refused() -> None:
     )
     with pytest.raises(UsageError, match="ReLU only"):
         finetune(leaky, settings("qffs"), train=labelled, out="unused.onnx")
+
+
+def test_the_command_trains_resumes_and_says_what_it_did(tmp_path: Path) -> None:
+    train = blobs(96, 0)
+    np.savez(tmp_path / "train.npz", x=train.inputs["x"], y=train.labels)
+    onnx.save(model(), tmp_path / "net.onnx")
+    given = [str(tmp_path / "net.onnx"), "--method", "zou", "--train", str(tmp_path / "train.npz"), "--epochs", "2"]
+    given += ["--val", str(tmp_path / "train.npz"), "--level", "1", "--batch-size", "32", "--augment", "flip", "-q"]
+    given += ["-o", str(tmp_path / "out.onnx"), "--optimizer", "sgd", "--schedule", "step"]
+    first = CliRunner().invoke(cli, ["finetune", *given], catch_exceptions=False)
+    assert first.exit_code == 0
+    said = " ".join(first.output.split())
+    for text in ("d: weights become ternary", "epoch 2/2: loss", "validation", "--method zou"):
+        assert text in said
+    before = (tmp_path / "out.onnx").read_bytes()
+    (tmp_path / "out.onnx").unlink()
+    again = CliRunner().invoke(cli, ["finetune", *given, "--resume"], catch_exceptions=False)
+    assert again.exit_code == 0
+    assert (tmp_path / "out.onnx").read_bytes() == before
+
+
+def test_half_precision_trains_too(tmp_path: Path) -> None:
+    chosen = settings("qffs", amp=True, bits=3)
+    result = finetune(model(), chosen, train=blobs(640, 0), validation=blobs(100, 1), out=tmp_path / "q.onnx")
+    assert result.history[-1].validation is not None
+    assert result.history[-1].validation > 0.9

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-
 from small_reports import bundle, chain, residual
+
 from snncc.bundle import Bundle, open_bundle
 from snncc.report.attribution import attribute, layers_of, runs_of, substituted
 from snncc.report.summary import concluded
@@ -49,7 +49,8 @@ def test_in_a_residual_network_one_layer_alone_is_another_experiment(tmp_path: P
     assert layers_of(net) == ("r0", "p0", "q0", "p1", "q1")
     inner = substituted(net, {"p0"})
     assert [n.name for n in inner.inputs] == ["x", "p0"]
-    assert "r0" in inner.by_name and "a0" not in inner.by_name
+    assert "r0" in inner.by_name
+    assert "a0" not in inner.by_name
     found = attribute(net, truth, opened.samples(truth), timesteps=4)
     assert found.runs == 8  # the plain one, five up to each layer, two inside the blocks alone
     assert all(np.isfinite([line.cost, line.regained, line.error]).all() for line in found.layers)

@@ -5,9 +5,9 @@ import math
 from pathlib import Path
 
 import pytest
+from small_reports import bundle
 
 from small_models import dataset, normal, parsed
-from small_reports import bundle
 from snncc.bundle import open_bundle
 from snncc.report.energy import dense_operations, equivalent_bits, product
 

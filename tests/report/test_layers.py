@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_reports import bundle, labelled
 
 from small_models import dataset, normal, parsed
-from small_reports import bundle, labelled
 from snncc.bundle import open_bundle
 from snncc.report.document import Layer
 
@@ -34,7 +34,8 @@ def fire(current: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Layer], dict[str, Any], Any]:
     model = parsed(GRAPH, **WEIGHTS)
     data = labelled(model, dataset(x=normal(5, 40, 5)))
-    opened = open_bundle(bundle(tmp_path_factory.mktemp("layers"), model, data, timesteps=T))
+    some = [("balance_thresholds", "percentile", 95.0)]  # no value equals a threshold, which rounding would decide
+    opened = open_bundle(bundle(tmp_path_factory.mktemp("layers"), model, data, timesteps=T, options=some))
     net, x = opened.network, data.inputs["x"].astype(np.float64)
     w = {name: a.astype(np.float64) for name, a in WEIGHTS.items()}
     steps = lambda value: np.repeat(value[None], T, 0)  # noqa: E731
@@ -92,11 +93,13 @@ def test_histogram_and_raster(measured: Any) -> None:
     assert h.zero + sum(h.activations) == a.size
     assert h.zero == (a == 0).sum()
     assert sum(h.thresholds) == lines["q"].thresholds.count == 1
-    raster = next(r for r in report.rasters if r.layer == "q")
-    first = found["q"][:, 0]
-    for neuron, row in zip(raster.neurons, raster.rows, strict=True):
-        assert row == "".join("+" if s else "." for s in first[:, neuron])
-    assert set(raster.neurons) == set(np.flatnonzero(first.any(0)))
+    for raster in report.rasters:
+        first = found[raster.layer][:, 0]
+        for neuron, row in zip(raster.neurons, raster.rows, strict=True):
+            assert row == "".join("+" if s else "." for s in first[:, neuron])
+        assert set(raster.neurons) == set(np.flatnonzero(first.any(0)))
+    assert [r.layer for r in report.rasters] == ["p", "q"]
+    assert len(report.rasters[0].neurons) > 1
 
 
 def test_quantised_reference(measured: Any) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-
 from small_reports import HOSTILE, bundle, chain, residual
+
 from snncc import api
 from snncc.bundle import open_bundle
 from snncc.cli import cli

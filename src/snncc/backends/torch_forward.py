@@ -132,7 +132,9 @@ class Forward:
         net = self.network
         if node.name in net.outputs or any(c.name in self.tail for c in net.consumers[node.name]):
             own = self.means[node.name] = self.names.unique(f"{self.values[node.name]}_mean")
-            self.write("mean", own, call("mean", self.values[node.name], "D", **self.axis(node)), "")
+            after = net.schedule.readout_after
+            late: dict[str, Term] = {"after": literal(after)} if after else {}
+            self.write("mean", own, call("mean", self.values[node.name], "D", **self.axis(node), **late), "")
 
     def plain(self, node: Node, arguments: Sequence[Term], **extra: Term) -> Term:
         """A stateless node on whole tensors."""

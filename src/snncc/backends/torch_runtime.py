@@ -58,11 +58,12 @@ def row_gates(gates: Sequence[float], like: Tensor, *, rows: int, rank: int, axi
     return like.new_tensor(gates).repeat_interleave(rows).reshape(shape)
 
 
-def mean(series: Tensor, divisors: Sequence[float], axis: int = 0) -> Tensor:
-    """The sum over all steps, divided by D(T)."""
+def mean(series: Tensor, divisors: Sequence[float], axis: int = 0, *, after: int = 0) -> Tensor:
+    """The sum over all steps, divided by D(T); where there are more than `after` steps, without those up to it."""
     steps = unfold(series, len(divisors), axis)
-    total = torch.zeros_like(steps[0]) + steps.sum(0)  # in the memory layout of one step
-    return total / divisors[-1]
+    skipped = after if len(divisors) > after else 0
+    total = torch.zeros_like(steps[0]) + steps[skipped:].sum(0)  # in the memory layout of one step
+    return total / (divisors[-1] - (divisors[skipped - 1] if skipped else 0.0))
 
 
 def running_sum(series: Tensor, timesteps: int, axis: int = 0) -> Tensor:

@@ -86,9 +86,10 @@ class ReferenceExecutor:
                     counted.positive += float(spikes.clip(min=0).sum())
                     counted.negative -= float(spikes.clip(max=0).sum())
             for name in net.outputs:
-                sums[name] = values[name] if name not in net.varying else sums[name] + values[name]
+                static, after = name not in net.varying, net.schedule.readout_after
+                sums[name] = values[name] if static or t == after + 1 else sums[name] + values[name]
                 if t in checkpoints:
-                    static = name not in net.varying
-                    outputs[name].append(sums[name] if static else sums[name] / net.schedule.divisor(t))
+                    counts = net.schedule.divisor(t) - net.schedule.divisor(after if t > after else 0)
+                    outputs[name].append(sums[name] if static else sums[name] / counts)
         counted.outputs = {name: np.stack(steps) for name, steps in outputs.items()}
         return counted

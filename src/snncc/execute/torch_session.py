@@ -77,13 +77,17 @@ class Session:
 
     def accumulate(self, node: Node, steps: Tensor, begin: int) -> None:
         """The running sum of a value that the tail reads; its mean is kept at the checkpoints."""
-        kept, done, divisor = self.snapshots.setdefault(node.name, []), 0, self.engine.network.schedule.divisor
-        total = self.sums.get(node.name, torch.zeros_like(steps[0]))
-        for t in self.checkpoints:
+        schedule = self.engine.network.schedule
+        kept, done, after = self.snapshots.setdefault(node.name, []), 0, schedule.readout_after
+        total, since = self.sums.get(node.name, torch.zeros_like(steps[0])), after if begin >= after else 0
+        for t in sorted({*self.checkpoints, after}):
             if begin < t <= begin + len(steps):
                 total = total + steps[done : t - begin].sum(0)
                 done = t - begin
-                kept.append(total / divisor(t))
+                if t in self.checkpoints:
+                    kept.append(total / (schedule.divisor(t) - schedule.divisor(since)))
+                if t == after:
+                    total, since = torch.zeros_like(total), after
         self.sums[node.name] = total + steps[done:].sum(0)
 
     def finish(self) -> Run:

@@ -58,7 +58,7 @@ def multiply_accumulates(network: Network, node: Node) -> int:
         return math.prod(node.shape) * network[node.inputs[0]].shape[-1]
     if isinstance(node, Operator) and node.op == "einsum":
         return einsum_products(network, node)
-    if isinstance(node, Operator) and node.op in RECURRENT:  # gates (steps, samples, all gates), recurrence (..., hidden)
+    if isinstance(node, Operator) and node.op in RECURRENT:  # gates (steps, samples, rows), recurrence (..., hidden)
         return math.prod(network[node.inputs[0]].shape) * network[node.inputs[1]].shape[-1]
     return 0
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from snncc.ir.analysis import multiply_accumulates
+from snncc.ir.analysis import RECURRENT, multiply_accumulates
 from snncc.ir.network import Network
-from snncc.ir.nodes import ACTIVATIONS, NEURONS, SPIKING, Differential, Input, MaxPool, Node
+from snncc.ir.nodes import ACTIVATIONS, NEURONS, SPIKING, Differential, Input, MaxPool, Node, Operator
 
 #: Classes of nodes: neurons and event pooling; linear; functions on running means; evaluated by onnxruntime; static.
 CLASSES = ("spiking", "linear", "differential", "foreign", "static")
@@ -75,8 +75,28 @@ def operations(net: Network) -> dict[str, int]:
         if not (count := multiply_accumulates(net, inner)):
             continue
         kinds = frozenset().union(*[edges[name] for name in node.inputs])
+        if isinstance(inner, Operator) and inner.op in RECURRENT and node.name in net.varying:
+            kinds = frozenset({"analog"})  # whatever comes in, the products are with its own state
         total[next(kind for kind in order if kind in kinds)] += count
     return total
+
+
+def edge_kinds(net: Network) -> dict[tuple[str, str], str]:
+    """What each edge (source, reader) carries: spikes, graded spikes, analog, current, input or static.
+
+    Graded spikes are events with other values than one amplitude. Where a route mixes several kinds, the least
+    spiking one counts.
+    """
+    carry, graded, found = carried(net), set[str](), dict[tuple[str, str], str]()
+    order = {"analog": "analog", "graded": "current", "input": "input", "spikes": "spikes", "static": "static"}
+    for node in net.nodes:
+        for name in dict.fromkeys(node.inputs):
+            kind = next(word for key, word in order.items() if key in carry[name])
+            found[name, node.name] = "graded spikes" if kind == "spikes" and name in graded else kind
+        emits = node_class(net, node) == "spiking"
+        if carries_values(net, node) if emits else any(name in graded for name in node.inputs):
+            graded.add(node.name)
+    return found
 
 
 def shares(counts: Mapping[str, int]) -> dict[str, float]:

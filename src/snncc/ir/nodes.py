@@ -25,7 +25,17 @@ from snncc.ir.linear_nodes import (
     Transpose,
     Window,
 )
-from snncc.ir.spiking_nodes import IF, AdaptiveIF, Differential, Encoder, LeakyIF, MsatIF, MultiThreshold, Neuron, SignedIF
+from snncc.ir.spiking_nodes import (
+    IF,
+    AdaptiveIF,
+    Differential,
+    Encoder,
+    LeakyIF,
+    MsatIF,
+    MultiThreshold,
+    Neuron,
+    SignedIF,
+)
 
 SOURCES = (Input, Constant)
 LINEAR_NODES = (

@@ -16,10 +16,14 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         constant  D(t) = t             constant current
         window    D(t) = min(t, steps) constant current for `steps` steps, then silence
         once      D(t) = 1             everything at the first step
+
+    Outputs are read as X(t) / D(t), X the running sum; with `readout_after` k > 0 (constant current only), from step
+    k + 1 on, as (X(t) - X(k)) / (D(t) - D(k)): the steps in which spikes are still on their way do not count.
     """
 
     kind: Literal["constant", "window", "once"] = "constant"
     steps: int = 1
+    readout_after: int = 0
 
     def divisor(self, t: int) -> int:
         """D(t); t = 0 gives 0."""

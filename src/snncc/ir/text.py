@@ -49,7 +49,8 @@ def extent_text(of_samples: bool, extent: int) -> str:
 def to_text(net: Network) -> str:
     """The whole network, one line per node."""
     outputs = ", ".join(map(safe_name, net.outputs))
-    lines = [f"network stage={net.stage} schedule={net.schedule.kind} outputs={outputs}"]
+    late = f" readout_after={net.schedule.readout_after}" if net.schedule.readout_after else ""
+    lines = [f"network stage={net.stage} schedule={net.schedule.kind}{late} outputs={outputs}"]
     for node in net.nodes:
         shape = ", ".join(extent_text(i == node.batch, d) for i, d in enumerate(node.shape))
         kind = "" if node.dtype == "float32" else f" {node.dtype}"

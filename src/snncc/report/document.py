@@ -165,6 +165,14 @@ class GraphNode(Part, frozen=True, kw_only=True):
     share: float
 
 
+class Edge(Part, frozen=True, kw_only=True):
+    """What one value brings to one reader: spikes, graded spikes, analog, current, input or static."""
+
+    source: str
+    reader: str
+    carries: str
+
+
 class EnergyModel(Part, frozen=True, kw_only=True):
     """One model of the cost of a sample: the SNN, the ANN and the quantised ANN in the same unit."""
 
@@ -262,6 +270,7 @@ class Report(Part, frozen=True, kw_only=True):
     layers: tuple[Layer, ...]
     rasters: tuple[Raster, ...]
     graph: tuple[GraphNode, ...]
+    edges: tuple[Edge, ...] = ()
     energy: Energy
     advice: tuple[Advice, ...]
     attribution: Attribution | None = None

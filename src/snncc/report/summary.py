@@ -10,7 +10,7 @@ import msgspec
 
 from snncc import manifest as manifests
 from snncc.ir.analysis import multiply_accumulates
-from snncc.ir.classes import node_class, nodes_by_class, operations, shares
+from snncc.ir.classes import edge_kinds, node_class, nodes_by_class, operations, shares
 from snncc.ir.network import Network
 from snncc.ir.nodes import Differential
 from snncc.report.curve import curves
@@ -18,6 +18,7 @@ from snncc.report.diagnosis import advise
 from snncc.report.document import (
     SCHEMA,
     Attribution,
+    Edge,
     GraphNode,
     NoteLine,
     Origin,
@@ -77,6 +78,7 @@ def report(
         layers=findings.layers,
         rasters=findings.rasters,
         graph=graph(network),
+        edges=tuple(Edge(source=a, reader=b, carries=c) for (a, b), c in edge_kinds(network).items()),
         energy=energy(network, findings.simulation),
         advice=(),
         attribution=attribution,

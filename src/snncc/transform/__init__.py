@@ -8,6 +8,7 @@ from snncc.transform.balance_locally import balance_locally
 from snncc.transform.base import Transform
 from snncc.transform.convert_quantized import convert_quantized
 from snncc.transform.correct_bias import correct_bias
+from snncc.transform.delay_readout import delay_readout
 from snncc.transform.encode_input import encode_poisson, encode_uniform
 from snncc.transform.fire_outputs import fire_outputs
 from snncc.transform.fold_batchnorm import fold_batchnorm
@@ -48,5 +49,6 @@ TRANSFORMS: tuple[Transform, ...] = (
     measure_spike_confidence,
     match_currents,
     correct_bias,
+    delay_readout,
     spike_functions,
 )

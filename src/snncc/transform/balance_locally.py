@@ -33,12 +33,12 @@ def balance_locally(
     E (x - clip(x, 0, th))^2. Rare outliers move a threshold little: it grows about as the logarithm of the number of
     batches, so eta and `updates` set how low it stays. A saturating activation caps it.
 
-    Options    granularity = layer | channel | neuron; eta; updates, batches of up to 64 samples, the
+    Options    granularity = layer | channel | neuron; eta; updates: batches of up to 64 samples, the
                data again and again
     Shapes     threshold: (1, ...), extent 1 where one value is shared
     Guarantee  measured; depends on the order of the samples
     Refuses    nothing; neurons that were never active get threshold 0 and never fire (noted)
-    Source     arXiv:2409.03368 (algorithm 1)
+    Source     arXiv:2409.03368
     """
     requests = {}
     for node in neurons(net):

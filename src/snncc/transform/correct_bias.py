@@ -33,7 +33,7 @@ def correct_bias(
     Shapes     those of the biases
     Guarantee  measured
     Refuses    nothing
-    Source     arXiv:2106.06984 (section 4.2, light calibration)
+    Source     arXiv:2106.06984 (light calibration)
     """
     some = replace(ctx, calibration=ctx.calibration.head(samples))
     return match_currents.function(net, some, weights=False, bias_rounds=rounds)

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 
+from snncc.errors import RecipeError
 from snncc.execute.plan import BUDGET
 from snncc.execute.replay import AnnReplay, Replay, last_readers
 from snncc.ir.network import Array, Network
@@ -156,30 +157,18 @@ class Matching:
         return shift
 
 
-def unshared(net: Network) -> tuple[Network, list[str]]:
-    """The network with an array of its own for every weight and bias of a weighted node; which nodes were unshared."""
-    seen: set[str] = set()
+def with_biases(net: Network) -> Network:
+    """The network with a bias in every weighted node. (Lowering gives each node arrays of its own.)"""
     arrays: dict[str, Array] = {}
-    names: list[str] = []
 
     def change(node: Node) -> Node:
-        if not isinstance(node, WEIGHTED):
+        if not isinstance(node, WEIGHTED) or node.bias is not None:
             return node
-        fields: dict[str, Any] = {}
-        for f in ("weight", "bias"):
-            name = getattr(node, f)
-            if name is None:
-                outputs = node.shape[node.axis if isinstance(node, Linear) else 1]
-                arrays[f"{node.name}/bias"] = np.zeros(outputs, np.float32)
-                fields[f] = f"{node.name}/bias"
-            elif name in seen:
-                fields[f] = f"{node.name}/own-{f}"
-                arrays[fields[f]] = net.arrays[name]
-                names.append(node.name)
-            seen.add(fields.get(f, name))
-        return msgspec.structs.replace(node, **fields)
+        name = f"{node.name}/bias"
+        arrays[name] = np.zeros(node.shape[out_axis(node)], np.float32)
+        return msgspec.structs.replace(node, bias=name)
 
-    return net.rewrite(change, arrays), list(dict.fromkeys(names))
+    return net.rewrite(change, arrays)
 
 
 @transform(fidelity=Fidelity.EMPIRICAL, needs={"thresholds", "membrane"}, gives={"matched"}, uses_timesteps=True)
@@ -209,9 +198,7 @@ def match_currents(
                weights, and its neuron is corrected by bias alone
     Source     bias rounds: arXiv:2106.06984; the least squares on spiking inputs are this project's own
     """
-    net, names = unshared(net)
-    for name in names:
-        ctx.note("information", name, "shared weights got a copy of their own, to be corrected on their own")
+    net = with_biases(net)
     size = max(1, min(len(ctx.calibration), BUDGET // (4 * ctx.timesteps * largest(net))))
     feeds = list(ctx.calibration.batches(1 if ctx.values.one_at_a_time else size))
     ends = frozenset(n.name for n in net.nodes if isinstance(n, (Neuron, Differential)) and n.name in net.varying)

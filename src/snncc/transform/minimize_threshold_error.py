@@ -36,7 +36,7 @@ def minimize_threshold_error(
     Shapes     threshold: (1, ...), extent 1 where one value is shared
     Guarantee  measured; two passes over the calibration samples, memory `points` numbers per threshold
     Refuses    nothing; neurons that were never active get threshold 0 and never fire (noted)
-    Source     arXiv:2106.06984 (section 4.1)
+    Source     arXiv:2106.06984
     """
     wanted = {}
     for node in neurons(net):

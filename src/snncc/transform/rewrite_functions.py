@@ -13,7 +13,6 @@ from snncc.ir.nodes import Differential, Foreign, Node, Operator
 from snncc.ir.operators import OPERATORS, Bounds, OperatorInfo
 from snncc.transform.base import Context, Fidelity, transform
 
-
 #: Bounds beyond this are none: masks of the largest float stand in some graphs.
 HUGE = 1e38
 

@@ -38,13 +38,14 @@ def spike_functions(
 ) -> Network:
     """Put a two-sided neuron in front of every weighted node and product that gets no spikes.
 
-        multi_threshold  u += x; z = sign(u) 2^-i, the smallest i < sizes with |u| >= 3/4 threshold 2^-i; u -= z threshold
-        signed_if        u += x; z = +1 where u >= threshold, -1 where u < 0; u -= z threshold
+        u += x;  u -= z threshold;  y = z threshold
+        z = sign(u) 2^-i, the smallest i < sizes with |u| >= 3/4 threshold 2^-i, else 0      (multi_threshold)
+        z = +1 where u >= threshold, -1 where u < 0                                         (signed_if)
         threshold = headroom percentile(|x|, p)
 
     The sources are functions on running means (Softmax, LayerNormalization, ...), the currents of other weighted nodes
     and the network's input. One neuron serves all weighted readers of a value; other readers get the value itself. The
-    mean of what it emits is the mean of x, to within one threshold (the smallest one) over T. It comes after the
+    mean of what it emits is the mean of x to within half a threshold over T, once it has caught up. It comes after the
     passes that set thresholds and correct layers.
 
     Options    where = none (do nothing) | functions; kind; sizes of multi_threshold; granularity and percentile of the
