@@ -44,10 +44,8 @@ class Block(nn.Module):
     def __init__(self, dim: int, heads: int, *, causal: bool = False) -> None:
         super().__init__()
         self.n1, self.attention = nn.LayerNorm(dim), Attention(dim, heads, causal=causal)
-        self.n2, self.mlp = (
-            nn.LayerNorm(dim),
-            nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim)),
-        )
+        self.n2 = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(self.n1(x))

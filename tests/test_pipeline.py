@@ -74,9 +74,9 @@ def test_records() -> None:
     for record in outcome.records:
         text = msgspec.json.encode(record)
         assert msgspec.json.encode(msgspec.json.decode(text, type=pipeline.Record)) == text
-        spiking = record.name in ("select_neuron", "balance_thresholds", "initialize_membrane")
+        spiking = names.index(record.name) >= names.index("select_neuron")
         assert record.stage == ("snn" if spiking else "ann")
-        assert record.fidelity == ("empirical" if spiking else "exact")
+        assert record.fidelity == BY_NAME[record.name].fidelity
         assert record.bound is None
         assert record.error is not None
         if not spiking:

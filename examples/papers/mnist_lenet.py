@@ -106,7 +106,7 @@ def curve(network: Network, data: Dataset, timesteps: int) -> list[float]:
     """The accuracy of a spiking network after each of T steps, in percent."""
     engine, name = Engine(network), network.outputs[0]
     hits, start = np.zeros(timesteps), 0
-    for feeds in data.batches(500):
+    for feeds in data.batches(100):
         outputs = engine.run(feeds, timesteps, checkpoints=range(1, timesteps + 1), count=False).outputs[name]
         labels = np.asarray(data.labels)[start : start + outputs.shape[1]]
         hits += (outputs.argmax(2).numpy() == labels).sum(1)

@@ -16,13 +16,14 @@ from snncc.calibrate.values import AnnValues
 from snncc.certify import Certificate, certifiable, certify, samples_for
 from snncc.data import Dataset
 from snncc.execute.ann import Truth
+from snncc.execute.plan import plan
 from snncc.ir.check import check, check_shapes
 from snncc.ir.network import Network
 from snncc.recipe import Step
 from snncc.transform.base import Context, Fidelity, Note, Statistics
 from snncc.verify import Deviation, ann_deviation, judge, relative_power, rows, simulated
 
-#: Samples on which every pass is measured.
+#: Samples on which every pass is measured; fewer where a network's values are very large.
 PROBES = 8
 
 
@@ -96,13 +97,16 @@ def run(
         progress=progress,
         cache=Statistics() if statistics is None else statistics,
     )
-    feeds = next(calibration.head(PROBES).batches(PROBES))
+    at_once, _ = plan(network, timesteps, PROBES)
+    probes = PROBES if context.values.one_at_a_time else max(2, at_once)
+    feeds = next(calibration.head(probes).batches(probes))
     expected = {name: np.asarray(a) for name, a in context.values.run(feeds, list(network.outputs)).items()}
     check(network, "lowering")
     check_shapes(network, "lowering")
     lowered = ann_deviation(network, context.values, feeds)
     judge("lowering", Fidelity.EXACT, lowered, Deviation(error=lowered.error / 8, node="", allowed=0), None)
     outcome = Outcome(network=network, records=[])
+    error, worst = lowered.error, lowered.node or None
     for index, step in enumerate(steps):
         began = time.perf_counter()
         name = step.transform.name
@@ -113,7 +117,9 @@ def run(
         changed = changed_nodes(before, after)
         check(after, f"pass {name}")
         check_shapes(after, f"pass {name}")
-        if after.stage == "ann":
+        if before == after:
+            pass  # nothing to measure anew
+        elif after.stage == "ann":
             context.values.network = after
             deviation = ann_deviation(after, context.values, feeds)
             added = ann_deviation(after, context.values, feeds, before) if approximated else deviation

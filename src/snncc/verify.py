@@ -14,6 +14,7 @@ from torch import Tensor
 
 from snncc.calibrate.values import AnnValues
 from snncc.errors import FidelityError
+from snncc.execute.plan import plan
 from snncc.execute.torch_engine import Engine
 from snncc.ir.masks import MASK
 from snncc.ir.network import Network
@@ -97,9 +98,10 @@ def ann_deviation(
 
 def simulated(net: Network, values: AnnValues, feeds: Mapping[str, Array], timesteps: int) -> dict[str, Array]:
     """The outputs after `timesteps` steps, samples stacked."""
-    engine = Engine(net)
+    engine, (_, piece) = Engine(net), plan(net, timesteps, values.count(feeds))
     parts = [
-        engine.run(feed, timesteps, count=False, first_sample=i).outputs for i, feed in enumerate(rows(values, feeds))
+        engine.run(feed, timesteps, steps_at_once=piece, count=False, first_sample=i).outputs
+        for i, feed in enumerate(rows(values, feeds))
     ]
     joined = {}
     for name in net.outputs:

@@ -24,7 +24,8 @@ class AnnValues:
     """Values of the nodes of a network in its ANN stage, for samples stacked on axis 0 of each input.
 
     A node that passes have added (a clipped range shifted to zero, say) is not in the file, and what lies behind an
-    approximation is no longer what the file computes; both are evaluated from the nearest values that are. Where the network has no batch axis, results are stacked on a new axis 0.
+    approximation is no longer what the file computes; both are evaluated from the nearest values that are. Where the
+    network has no batch axis, results are stacked on a new axis 0.
     """
 
     truth: Truth

@@ -27,8 +27,8 @@ def samples_first(model: onnx.ModelProto, shapes: Mapping[str, Dims] | None = No
     """The model, functions inlined, with the samples on axis 0 of each input and every other extent known.
 
     The samples' axis is the one that `shapes` marks N, else axis 0 where it is free or 1 (and the rank 2 or more),
-    else axis 1 likewise where another input has samples; without one, each sample is a whole input. A number beside inputs
-    with samples is shared by them.
+    else axis 1 likewise where another input has samples; without one, each sample is a whole input. A number beside
+    inputs with samples is shared by them.
 
     Raises UnsupportedModel naming every extent that is left open, UsageError for a `shapes` entry that does not fit.
     """

@@ -59,6 +59,8 @@ def multiply_accumulates(network: Network, node: Node) -> int:
     if isinstance(node, Operator) and node.op == "einsum":
         return einsum_products(network, node)
     if isinstance(node, Operator) and node.op in RECURRENT:  # gates (steps, samples, rows), recurrence (..., hidden)
+        if network.consumers[node.inputs[0]][0].name != node.name:
+            return 0  # another output of the same layer
         return math.prod(network[node.inputs[0]].shape) * network[node.inputs[1]].shape[-1]
     return 0
 

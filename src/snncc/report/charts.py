@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from snncc.frontend.names import safe_name
 
-WIDTH, HEIGHT = 480, 250
+WIDTH, WIDE, HEIGHT = 480, 900, 250
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 34
 
 
@@ -110,14 +110,16 @@ def steps_axis(steps: Sequence[int]) -> tuple[Axis, list[int]]:
     return axis, kept
 
 
-def frame(x_ticks: Sequence[tuple[float, str]], y_ticks: Sequence[tuple[float, str]], x_name: str) -> Markup:
+def frame(
+    x_ticks: Sequence[tuple[float, str]], y_ticks: Sequence[tuple[float, str]], x_name: str, width: float = WIDTH
+) -> Markup:
     """Grid, ticks and the name of the horizontal axis."""
     return join(
         [
-            *(line(LEFT, y, WIDTH - RIGHT, y, "grid") for y, _ in y_ticks),
+            *(line(LEFT, y, width - RIGHT, y, "grid") for y, _ in y_ticks),
             *(text(LEFT - 6, y + 4, words, anchor="end") for y, words in y_ticks),
             *(text(x, HEIGHT - BOTTOM + 16, words) for x, words in x_ticks),
-            text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, x_name),
+            text((LEFT + width - RIGHT) / 2, HEIGHT - 4, x_name),
         ]
     )
 
@@ -179,17 +181,17 @@ def by_layer(
         low, high = min(0.0, *values, 0.0), max(*values, 1e-9, 1e-9)
         up = Axis(low, high, HEIGHT - BOTTOM, TOP)
         marks = [low + (high - low) * i / 4 for i in range(5)]
-    across = Axis(0, max(1, len(layers) - 1), LEFT + 8, WIDTH - RIGHT - 8)
-    every = max(1, math.ceil(len(layers) / 16))
+    across = Axis(0, max(1, len(layers) - 1), LEFT + 8, WIDE - RIGHT - 8)
+    every = max(1, math.ceil(len(layers) / 32))
     ticks = [(across(i), str(i + 1)) for i in range(0, len(layers), every)]
-    parts = [frame(ticks, [(up(v), show(v)) for v in marks], "layer, from the input")]
+    parts = [frame(ticks, [(up(v), show(v)) for v in marks], "layer, from the input", WIDE)]
     for kind, column in series:
         known = [(i, v) for i, v in enumerate(column) if v is not None]
         parts.append(polyline([(across(i), up(v)) for i, v in known], f"line {kind}"))
         parts += [
             dot(across(i), up(v), kind, f"{i + 1} {safe_name(layers[i])}: {kind} {show(v)}", 3.5) for i, v in known
         ]
-    return svg(label, join(parts), name=name)
+    return svg(label, join(parts), width=WIDE, name=name)
 
 
 def columns(
@@ -197,8 +199,8 @@ def columns(
 ) -> Markup:
     """One bar per layer, from zero up or down."""
     low, high = min(0.0, *values, 0.0), max(*values, 1e-9, 1e-9)
-    up, width = Axis(low, high, HEIGHT - BOTTOM, TOP), (WIDTH - LEFT - RIGHT) / max(1, len(values))
-    every = max(1, math.ceil(len(layers) / 16))
+    up, width = Axis(low, high, HEIGHT - BOTTOM, TOP), (WIDE - LEFT - RIGHT) / max(1, len(values))
+    every = max(1, math.ceil(len(layers) / 32))
     ticks = [(LEFT + (i + 0.5) * width, str(i + 1)) for i in range(0, len(layers), every)]
     marks = [(up(low + (high - low) * i / 4), show(low + (high - low) * i / 4)) for i in range(5)]
     bars = [
@@ -212,7 +214,7 @@ def columns(
         )
         for i, v in enumerate(values)
     ]
-    return svg(label, join([frame(ticks, marks, "layer, from the input"), *bars]), name=name)
+    return svg(label, join([frame(ticks, marks, "layer, from the input", WIDE), *bars]), width=WIDE, name=name)
 
 
 def histogram(label: str, activations: Sequence[int], thresholds: Sequence[int], tip: str) -> Markup:

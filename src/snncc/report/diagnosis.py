@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from snncc.frontend.names import safe_name
 from snncc.recipe import Recipe
 from snncc.report.document import Advice, Attribution, Curve, Energy, Layer, rounded
@@ -13,8 +15,8 @@ from snncc.report.text import percent, points, small
 
 #: An isolated or cumulative relative error above this is worth a word.
 WORTH = 0.01
-#: Each rule names at most so many layers.
-NAMED = 3
+#: At most so many layers are named.
+NAMED = 6
 
 
 def option(recipe: Recipe, name: str) -> Any:
@@ -78,7 +80,7 @@ def silence(layers: Sequence[Layer], recipe: Recipe) -> Iterator[Advice]:
                 "never fire",
                 cure="a threshold per channel or neuron (--granularity), initialize_membrane.fraction=0.5, or a "
                 "larger T",
-                weight=layer.dead * (layer.cumulative or 0.0),
+                weight=layer.dead * (layer.isolated or 0.0),
             )
 
 
@@ -107,23 +109,32 @@ def unevenness(layers: Sequence[Layer], recipe: Recipe) -> Iterator[Advice]:
                 finding=f"{safe_name(layer.name)} keeps {small(layer.residual)} spikes of charge in its membranes at "
                 f"the end, and its error is {small(off)} where it would be {small(alone)} by itself",
                 cure="a larger T, select_neuron.levels=2 (several spikes at once), or --method matched",
-                weight=off - alone,
+                weight=alone,
             )
 
 
+def cost_text(attribution: Attribution | None, layer: str | None) -> str:
+    """What a layer costs, where substitution has found that it costs more than a sample or two."""
+    line = next((x for x in attribution.layers if x.layer == layer), None) if attribution else None
+    if attribution is None or line is None or line.cost * attribution.samples < 1.5:
+        return ""
+    whole = points(attribution.ann - attribution.snn)[1:]
+    return f"costs {points(line.cost)[1:]} of the {whole} points of {attribution.metric} lost"
+
+
 def losses(attribution: Attribution | None) -> Iterator[Advice]:
-    """The layers that cost most, by substitution."""
+    """The layers that cost a twentieth of the loss or more, by substitution."""
     if attribution is None:
         return
     whole = attribution.ann - attribution.snn
     for line in attribution.layers:
-        if whole > 0 and line.cost > 0.05 * whole and line.cost * attribution.samples > 1.5:
+        text = cost_text(attribution, line.layer)
+        if text and line.cost > 0.05 * whole:
             yield Advice(
                 rule="loss",
                 layer=line.layer,
-                finding=f"{safe_name(line.layer)} costs {points(line.cost)[1:]} of the {points(whole)[1:]} points of "
-                f"{attribution.metric} lost ({attribution.samples} samples)",
-                cure="see what the layer's own line says",
+                finding=f"{safe_name(line.layer)} {text}",
+                cure="--method matched, or another neuron for this layer (select_neuron.overrides)",
                 weight=line.cost,
             )
 
@@ -180,17 +191,23 @@ def advise(
     operations: Mapping[str, float],
     synthetic: bool,
 ) -> tuple[Advice, ...]:
-    """Every finding, the loss by layer first, then the rules, each with its heaviest layers."""
-    found = sorted(losses(attribution), key=lambda a: -a.weight)[: 2 * NAMED]
+    """The heaviest finding of each layer, the layers that cost most first; then what concerns the whole."""
     cost = {} if attribution is None else {line.layer: line.cost for line in attribution.layers}
     lossy = curve.within_one_point is None or not curve.points[-1].low <= curve.ann <= curve.points[-1].high
     hidden = [layer for layer in layers if layer.rate is not None]
-    by_rule = []
+    heaviest: dict[str | None, Advice] = {}
     for rule in RULES if lossy else ():
-        by_rule += sorted(rule(hidden, recipe), key=lambda a: (-cost.get(a.layer or "", 0.0), -a.weight))[:NAMED]
-    found += sorted(by_rule, key=lambda a: (-cost.get(a.layer or "", 0.0), -a.weight))
+        for a in rule(hidden, recipe):
+            if a.layer not in heaviest or a.weight > heaviest[a.layer].weight:
+                heaviest[a.layer] = a
+    by_layer = [with_cost(a, attribution) for a in heaviest.values()]
+    by_layer += [a for a in losses(attribution) if a.layer not in heaviest]
+    found = sorted(by_layer, key=lambda a: (-cost.get(a.layer or "", 0.0), -a.weight))[:NAMED]
     found += overall(curve, energy, operations.get("analog", 0.0), synthetic)
-    return tuple(
-        Advice(rule=a.rule, layer=a.layer, finding=a.finding, cure=a.cure, weight=rounded(a.weight) or 0.0)
-        for a in found
-    )
+    return tuple(msgspec.structs.replace(a, weight=rounded(a.weight) or 0.0) for a in found)
+
+
+def with_cost(advice: Advice, attribution: Attribution | None) -> Advice:
+    """A finding and what its layer costs."""
+    text = cost_text(attribution, advice.layer)
+    return msgspec.structs.replace(advice, finding=f"{advice.finding}; {text}") if text else advice

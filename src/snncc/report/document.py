@@ -226,7 +226,7 @@ class Attribution(Part, frozen=True, kw_only=True):
 
 
 class Advice(Part, frozen=True, kw_only=True):
-    """A finding in words and what to do about it. weight orders them: the share of the loss, or of the error."""
+    """A finding in words and what to do about it. weight: its share of the error, or of the loss."""
 
     rule: str
     layer: str | None

@@ -188,8 +188,9 @@ def match_currents(
 
     X and a are the ANN's pre-activation and activation, I and y the neuron's current and output over the design T,
     F what the weighted node sees of the mean spikes at up to `rows` random positions, m the mean diagonal of F'F. The
-    strength is raised as far as a fifth of the samples, held back, asks for. The last convolution of a residual block thereby corrects the error that has gathered on its shortcut. No labels, no
-    gradients. Each layer is simulated once; the bias rounds run the neurons alone.
+    strength is raised as far as a fifth of the samples, held back, asks for. The last convolution of a residual block
+    thereby corrects the error that has gathered on its shortcut. No labels, no gradients. Each layer is simulated
+    once; the bias rounds run the neurons alone.
 
     Options    weights; strength of the ridge; rows; bias_rounds
     Shapes     those of the weights
@@ -198,6 +199,8 @@ def match_currents(
                weights, and its neuron is corrected by bias alone
     Source     bias rounds: arXiv:2106.06984; the least squares on spiking inputs are this project's own
     """
+    if added := [node.name for node in neurons(net) if node.name not in ctx.ann.by_name]:
+        raise RecipeError(f"match_currents: {added[0]} has no value in the ANN", cure="put spike_functions after it")
     net = with_biases(net)
     size = max(1, min(len(ctx.calibration), BUDGET // (4 * ctx.timesteps * largest(net))))
     feeds = list(ctx.calibration.batches(1 if ctx.values.one_at_a_time else size))
