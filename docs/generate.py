@@ -10,6 +10,7 @@ from typing import get_args
 
 import msgspec
 
+from snncc.frontend.coverage import coverage
 from snncc.frontend.lower import LOWERINGS
 from snncc.ir.nodes import AnyNode
 from snncc.ir.operators import OPERATORS
@@ -84,9 +85,15 @@ def recipes() -> str:
 
 
 def operators() -> str:
-    """Every ONNX operator with a lowering."""
-    lines = ["| operator | lowering |", "|---|---|"]
-    lines += [f"| {name} | {first_line(LOWERINGS[name])} |" for name in sorted(LOWERINGS)]
+    """Every ONNX operator: the opsets that changed it, its class, and its lowering or the reason for having none."""
+    rows = coverage()
+    counts = {kind: sum(row.kind == kind for row in rows) for kind in sorted({row.kind for row in rows})}
+    lines = [f"Of {len(rows)} operators: {', '.join(f'{n} {kind}' for kind, n in counts.items())}.", ""]
+    lines += ["| operator | opsets | class | condition or reason | lowering |", "|---|---|---|---|---|"]
+    for row in rows:
+        how = first_line(LOWERINGS[row.operator]) if row.operator in LOWERINGS else ""
+        opsets = ", ".join(map(str, row.opsets))
+        lines.append(f"| {row.operator} | {opsets} | {row.kind} | {row.remark} | {how} |")
     lines += ["", "| function | linear in inputs | continuous |", "|---|---|---|"]
     for name, info in sorted(OPERATORS.items()):
         linear = "; ".join(", ".join(map(str, group)) for group in info.linear) or "none"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from digits_data import SEED, run  # noqa: E402
+from digits_data import SEED, run
 
 DIM, HEADS, BLOCKS = 32, 4, 2
 

@@ -85,7 +85,7 @@ def ann_deviation(
             if name in values.masked:  # what hides an entry is no scale for the others
                 finite &= np.abs(expected) < MASK / 2
             scale = max(1e-30, float(np.abs(expected[finite]).max(initial=0)))
-            off = np.abs(got - expected)[finite] / scale
+            off = np.abs(got[finite] - expected[finite]) / scale
             if jumps(net, net[name]) and np.count_nonzero(off > ROUNDING) <= MOVED * off.size:
                 continue
             error = float(off.max(initial=0))

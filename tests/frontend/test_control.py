@@ -89,7 +89,7 @@ def test_constant_condition_leaves_one_branch() -> None:
 def test_static_condition() -> None:
     text = IF.format(more=", bool c", before="", condition="c", last="Tanh (b)")
     for truth in (True, False):
-        same_three_ways(parsed(text), {**X, "c": np.array([truth] * 3)}, one_at_a_time=True)
+        same_three_ways(parsed(text), {**X, "c": np.array(truth)})
 
 
 def test_varying_condition() -> None:

@@ -78,7 +78,7 @@ class Builder:
     def array(self, suffix: str, value: Any) -> str:
         """Store an array under a name of its own; float types become float32."""
         array = np.asarray(value)
-        if np.issubdtype(array.dtype, np.floating):
+        if array.dtype.kind in "fV":  # V: bfloat16 and the like
             array = array.astype(np.float32)
         name = f"{self.out}/{suffix}"
         self.arrays[name] = frozen(array)

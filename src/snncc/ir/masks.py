@@ -18,7 +18,7 @@ from snncc.ir.nodes import Affine, Constant, Node, Operator, Pad
 
 MASK = 1e9
 #: Functions of which an infinite argument means something else than a large one.
-EXACT = ("masked_softmax", "is_infinite")
+EXACT = ("masked_softmax",)
 
 
 def holds(net: Network, node: Node, test: Callable[[Array], Array]) -> bool:
@@ -29,10 +29,21 @@ def holds(net: Network, node: Node, test: Callable[[Array], Array]) -> bool:
     return any(bool(np.any(test(a))) for a in arrays if a.dtype.kind == "f")
 
 
+def asks(net: Network, node: Node) -> bool:
+    """Whether a node asks for NaN or infinity: the graph then relies on what infinities give."""
+    if not isinstance(node, Operator) or node.op not in ("is_nan", "is_infinite", "equal"):
+        return False
+    return node.op != "equal" or any(holds(net, net[name], np.isinf) for name in node.inputs)
+
+
 def finite_masks(net: Network) -> Network:
     """The network with plus and minus MASK for the infinities that reach sums of values that carry rates."""
-    exact: set[str] = set()
+    if any(asks(net, node) for node in net.nodes):
+        return net
+    exact: set[str] = set(net.outputs)  # what a graph gives out it gives out as it is
     for node in reversed(net.nodes):
+        if node.name in exact and net.is_linear(node):
+            exact.update(node.inputs)
         if node.name in exact or (isinstance(node, Operator) and node.op in EXACT):
             exact.update(name for name in node.inputs if name not in net.varying)
     found = [node for node in net.nodes if node.name not in exact and holds(net, node, np.isinf)]

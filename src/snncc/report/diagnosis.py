@@ -94,7 +94,7 @@ def wrong_spikes(layers: Sequence[Layer], recipe: Recipe) -> Iterator[Advice]:
                 finding=f"{safe_name(layer.name)}: {percent(layer.sin)} of its neurons fire though the ANN is "
                 "silent there",
                 cure="select_neuron.kind=signed_if takes back what was wrong",
-                weight=layer.sin * (layer.cumulative or 0.0),
+                weight=layer.sin * (layer.isolated or 0.0),
             )
 
 

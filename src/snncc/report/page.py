@@ -132,7 +132,7 @@ def graph_part(report: Report) -> dict[str, Any]:
     kinds = ", ".join(f"{n} {name}" for name, n in report.nodes.items() if n)
     fed = ", ".join(f"{percent(share)} {name}" for name, share in report.operations.items() if share)
     caption = f"Nodes: {kinds}. Multiply-accumulates by what feeds them: {fed or 'none'}. Static nodes are not drawn."
-    return {"svg": network_graph(report.graph), "caption": caption, "open": len(report.graph) <= 40}
+    return {"svg": network_graph(report.graph), "caption": caption, "open": len(report.graph) <= 80}
 
 
 def page(report: Report) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from snncc.frontend.names import safe_name
-from snncc.report.document import Attribution, Curve, Energy, Layer, PassLine
+from snncc.report.document import Attribution, Curve, Energy, Layer, PassLine, rounded
 from snncc.report.text import amount, count, percent, points, ratio, small
 
 
@@ -45,6 +45,11 @@ def word(text: str) -> Cell:
 def figure(value: float | None, shown: str) -> Cell:
     """A cell with a number."""
     return Cell(shown, True, value)
+
+
+def over(value: float, other: float | None) -> float | None:
+    """One cost as a multiple of another."""
+    return rounded(value / other) if other else None
 
 
 def steps(curve: Curve) -> Table:
@@ -159,8 +164,8 @@ def energy(found: Energy) -> Table:
             figure(m.snn, amount(m.snn)),
             figure(m.ann, amount(m.ann)),
             figure(m.quantised, amount(m.quantised)),
-            Cell(ratio(m.snn, m.ann)),
-            Cell(ratio(m.snn, m.quantised)),
+            figure(over(m.snn, m.ann), ratio(m.snn, m.ann)),
+            figure(over(m.snn, m.quantised), ratio(m.snn, m.quantised)),
         ]
         for m in found.models
     ]

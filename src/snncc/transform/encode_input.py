@@ -29,6 +29,7 @@ def encoded(net: Network, ctx: Context, kind: Literal["poisson", "uniform"], per
             return node if renamed == node.inputs else msgspec.structs.replace(node, inputs=renamed)
         summary, name = summaries[requests[node.name]], spikes[node.name]
         scale = summary.percentile(percentile) if percentile < 100 else summary.max
+        ctx.note("approximation", node.name, f"given as {kind} spikes; magnitudes above {percentile:g} % saturate")
         arrays[f"{name}/scale"] = np.asarray(scale.max(), np.float32)
         fields: dict[str, Any] = {"name": name, "inputs": (node.name,), "shape": node.shape, "batch": node.batch}
         return [node, Encoder(**fields, kind=kind, scale=f"{name}/scale", key=stream_key(ctx.seed, name), **more)]

@@ -45,6 +45,7 @@ def fire_outputs(net: Network, ctx: Context, *, readout: Literal["spikes", "memb
                 f"fire_outputs: {node.name} is {'read by other nodes' if net.is_linear(node) else 'not linear'}",
                 cure="leave fire_outputs out, or export the model with its logits as output",
             )
+        ctx.note("approximation", node.name, "read as the mean of its spikes: negative values never leave")
         current = msgspec.structs.replace(node, name=f"{node.name}.current")
         place: dict[str, Any] = {"name": node.name, "inputs": (current.name,), "shape": node.shape, "batch": node.batch}
         if isinstance(neurons[-1], MsatIF):

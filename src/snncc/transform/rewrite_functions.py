@@ -80,11 +80,10 @@ def rewrite_functions(
     def change(node: Node) -> Node:
         if node not in found or not isinstance(node, (Operator, Foreign)):
             return node
-        ctx.note(
-            "analog",
-            node.name,
-            f"{node.op if isinstance(node, Operator) else node.operator} is computed on running means",
-        )
+        name = node.op if isinstance(node, Operator) else node.operator
+        ctx.note("analog", node.name, f"{name} is computed on running means")
+        if isinstance(node, Operator) and not OPERATORS[node.op].continuous:
+            ctx.note("information", node.name, f"{name} is discontinuous: judge it by agreement, not by its error")
         limits = [bounds(node, i) for i in range(len(node.inputs))]
         return Differential(
             name=node.name,

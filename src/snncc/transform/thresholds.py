@@ -74,6 +74,9 @@ def balance_thresholds(
         two_sided = isinstance(node, LeakyIF | MultiThreshold)
         name = node.inputs[0] if two_sided else node.name
         wanted[node.name] = ctx.request(name, granularity, histogram=histogram, absolute=two_sided)
+    if histogram and wanted:
+        text = f"thresholds at the {percentile:g}th percentile: larger activations saturate at one spike per step"
+        ctx.note("approximation", net.outputs[0], text)
     summaries = ctx.statistics(wanted.values())
     levels: dict[str, Array] = {}
     for node in neurons(net):
