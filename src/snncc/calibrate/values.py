@@ -70,9 +70,7 @@ class AnnValues:
         parts = [self.at_once(self.truth.take(feeds, i, i + 1), values) for i in range(count)]
         return {name: np.stack([part[name] for part in parts]) for name in values}
 
-    def at_once(
-        self, feeds: Mapping[str, Array], values: Sequence[str], *, original: bool = False
-    ) -> dict[str, Array]:
+    def at_once(self, feeds: Mapping[str, Array], values: Sequence[str], *, original: bool = False) -> dict[str, Array]:
         """The values for samples that share one evaluation; infinities behind a mask as the network has them.
 
         `original`: the values of the file, approximated since or not.

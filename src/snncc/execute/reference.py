@@ -175,9 +175,7 @@ class Machine:
             )
             return z * amplitude
         if isinstance(node, MultiThreshold):
-            z, state.potential = multi_threshold_step(
-                state.potential, current, threshold=threshold, sizes=node.sizes
-            )
+            z, state.potential = multi_threshold_step(state.potential, current, threshold=threshold, sizes=node.sizes)
             return z * amplitude
         if isinstance(node, AdaptiveIF):
             return self.adapt(node, current, state) * amplitude

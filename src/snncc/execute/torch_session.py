@@ -23,6 +23,7 @@ from snncc.ir.nodes import NEURONS, SPIKING, Differential, Encoder, Neuron, Node
 if TYPE_CHECKING:
     from snncc.execute.torch_engine import Engine
 
+
 @dataclass(slots=True)
 class Session:
     """One run: states, running sums and counters."""

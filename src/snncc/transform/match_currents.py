@@ -235,9 +235,7 @@ def match_currents(
 
 
 @torch.no_grad()
-def match_layer(
-    work: Matching, neuron: Neuron, weights: bool, strength: float, rows: int, bias_rounds: int
-) -> Tensor:
+def match_layer(work: Matching, neuron: Neuron, weights: bool, strength: float, rows: int, bias_rounds: int) -> Tensor:
     """Correct one layer; returns the shift of its current per channel."""
     if weights:
         for branch in branches(work.net, neuron):
