@@ -32,6 +32,7 @@ from snncc.ir.nodes import (
     Linear,
     MaxPool,
     MsatIF,
+    MultiThreshold,
     Node,
     Operator,
     Pad,
@@ -163,6 +164,7 @@ NEURON_OPTIONS: list[tuple[Callable[..., Node], dict[str, Any]]] = [
     (SignedIF, {"negative": "early", "levels": 2}),
     (LeakyIF, {"negative": "signed"}),
     (LeakyIF, {"negative": "early", "levels": 3}),
+    (MultiThreshold, {"sizes": 4}),
 ]
 
 
