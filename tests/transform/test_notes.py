@@ -20,9 +20,7 @@ PLAIN = """g (float[N,2,6,6] x) => (float[] y) {
     c = Conv<pads=[1,1,1,1]>(x, w)  r = Relu(c)  p = MaxPool<kernel_shape=[2,2], strides=[2,2]>(r)
     f = Flatten(p)  h = Gemm(f, v)  q = Relu(h)  y = Gemm(q, z)
 }"""
-FUNCTIONS = PLAIN.replace(
-    "f = Flatten(p)", "s = Sign(p)  a = Softmax(s)  l = Softmax(p)  e = Mul(a, l)  f = Flatten(e)"
-)
+FUNCTIONS = PLAIN.replace("f = Flatten(p)", "s = Sign(p)  a = Softmax(s)  l = Tanh(p)  e = Mul(a, l)  f = Flatten(e)")
 MASKED = PLAIN.replace("f = Flatten(p)", "k = Add(p, hide)  a = Softmax(k)  f = Flatten(a)")
 FOREIGN = PLAIN.replace("f = Flatten(p)", "d = RoiAlign<output_height=3, output_width=3>(p, box, i)  f = Flatten(d)")
 ARRAYS: dict[str, Any] = {

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -133,3 +136,17 @@ def test_the_report_lists_the_edges() -> None:
     text = found.files["report.json"].decode()
     assert '"edges":[' in text.replace(" ", "")
     assert '"graded spikes"' in text
+
+
+def test_the_emitted_module_gives_the_same(tmp_path: Path) -> None:
+    found = api.convert(parsed(TEXT, **WEIGHTS), method="transformer", calib=dataset(x=X), write=False)
+    for name in ("model.py", "weights.safetensors"):
+        (tmp_path / name).write_bytes(found.files[name])
+    spec = importlib.util.spec_from_file_location("emitted_transformer", tmp_path / "model.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    y = module.SpikingNetwork().double()(torch.from_numpy(X).double(), timesteps=11)
+    wanted = Engine(found.network, dtype=torch.float64).run({"x": X}, 11, count=False).outputs["y"][0]
+    assert torch.allclose(y, wanted, rtol=0, atol=1e-9)

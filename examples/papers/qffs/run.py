@@ -19,7 +19,7 @@ from snncc.finetune.settings import Settings
 from snncc.ir.network import Network
 from snncc.ir.nodes import IF, SignedIF
 
-TIMES = (4, 8, 16, 32)
+TIMES = (4, 8, 16)
 #: Table 3 of the paper (CIFAR-10): ANN and SNN at T = 4, 2 bits.
 PAPER = "ResNet-18 93.12 / 93.14, VGG-16 92.44 / 92.64"
 

@@ -45,7 +45,7 @@ def spiking(path: Path, calibration: Dataset, thresholds: str = "round") -> Conv
     )
     file = path.with_suffix(".toml")
     file.write_text(f'name = "zou-real"\nsource = "zou"\nsummary = "Real thresholds."\n{text}')
-    return api.convert(path, recipe_file=file, calib=calibration, write=False)
+    return api.convert(path, recipe=file, calib=calibration, write=False)
 
 
 def shown(converted: Converted) -> str:

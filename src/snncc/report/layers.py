@@ -23,12 +23,13 @@ from snncc.execute.torch_layout import Value, unfold
 from snncc.execute.torch_session import Session
 from snncc.ir.classes import node_class
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS, Affine, Constant, Differential, Input, Neuron, Node
+from snncc.ir.nodes import NEURONS, Affine, Constant, Differential, Input, LeakyIF, MultiThreshold, Neuron, Node
 from snncc.report.document import Layer, Raster, rounded
 from snncc.report.statistics import LayerSums
 from snncc.simulation import Counted, choices, output_first
 
 Array = npt.NDArray[Any]
+TWO_SIDED = (LeakyIF, MultiThreshold)
 RASTER_NEURONS = 48
 RASTER_STEPS = 64
 RASTER_LAYERS = 3
@@ -41,12 +42,18 @@ def ann_values(net: Network, truth: Truth, names: Sequence[str], feeds: Mapping[
         for reader in net.consumers[name] if name not in truth.names else ():
             if isinstance(reader, Affine) and reader.name in truth.names:
                 shifts[name] = reader
-    known = sorted({*(n for n in names if n in truth.names), *(reader.name for reader in shifts.values())})
+    # A two-sided neuron that the ANN does not have stands for the value in front of it.
+    relays = {n: net[n].inputs[0] for n in names if n not in truth.names and isinstance(net[n], TWO_SIDED)}
+    relays = {name: source for name, source in relays.items() if source in truth.names}
+    known = sorted(
+        {*(n for n in names if n in truth.names), *(r.name for r in shifts.values()), *relays.values()},
+    )
     axes = {name: axis for name in known if (axis := net[name].batch) is not None}
     found = truth.run(feeds, known, batch_axes=axes) if known else {}
     if net.sampled.batch is None:  # the truth stacks what has no axis for samples
         found = {name: np.reshape(a, net[name].shape) for name, a in found.items()}
     values = {name: np.asarray(found[name]) for name in names if name in found}
+    values |= {name: np.asarray(found[source]) for name, source in relays.items()}
     for name, reader in shifts.items():
         scale = net.arrays[reader.scale] if reader.scale else 1.0
         shift = net.arrays[reader.shift] if reader.shift else 0.0
