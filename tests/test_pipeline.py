@@ -275,3 +275,19 @@ def test_behind_an_approximation_statistics_are_of_the_approximated_network() ->
     means = x.reshape(16, 1, 2, 2, 2, 2).mean((3, 5))
     level = float(outcome.network.arrays[neuron.threshold].max())
     assert level == pytest.approx(float(np.quantile(means, 0.999, method="inverted_cdf")), rel=0.011)
+
+
+def test_rounding_near_zero_of_a_function_with_range_one_is_no_broken_promise() -> None:
+    """onnxruntime's Sigmoid is exact to rounding of 1: far below that its relative error is large."""
+    case = lowered(
+        parsed("g (float[N,4] x) => (float[] y) { h = Add(x, b) y = Sigmoid(h) }", b=-60.0), dataset(x=normal(0, 8, 4))
+    )
+    outcome = pipeline.run(
+        case.network,
+        steps(load_method("dnisnm")),
+        truth=case.truth,
+        calibration=case.context.calibration,
+        timesteps=4,
+        seed=0,
+    )
+    assert outcome.records[0].error < ROUNDING
