@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +14,11 @@ import onnx
 from snncc import manifest as manifests
 from snncc import pipeline
 from snncc import recipe as recipes
-from snncc.backends.torch_module import emit
-from snncc.bundle import HASHED, Bundle, model_bytes, network_bytes, newest_bundle, open_bundle, samples_bytes
+from snncc.assemble import bundle_files, timings
+from snncc.bundle import Bundle, newest_bundle, open_bundle
 from snncc.compare import compare as compare
 from snncc.data import Dataset, Preprocessing
+from snncc.emit import EmitOptions, Target
 from snncc.errors import UsageError
 from snncc.execute.ann import Truth
 from snncc.execute.plan import plan
@@ -29,23 +28,24 @@ from snncc.frontend.lower import lowered_network
 from snncc.frontend.normalize import normalize
 from snncc.frontend.samples import Dims, samples_first
 from snncc.ir.network import Network
-from snncc.ir.text import to_text
 from snncc.manifest import Manifest
 from snncc.output import refuse_existing, write_folder, write_run
 from snncc.pipeline import Progress, Record, quiet
-from snncc.recipe import Recipe
 from snncc.report import make
 from snncc.report.attribution import SAMPLES as ATTRIBUTED
-from snncc.simulation import EngineName, Executor, Simulation, simulation
+from snncc.simulation import Simulation, simulation
 from snncc.sources import described, model_name, sources
 
 if TYPE_CHECKING:
     import torch
 
+    from snncc.execute.engines import EngineName
     from snncc.module import SpikingModule
 
 DEFAULT_METHOD = "dnisnm"
 DEFAULT_TIMESTEPS = 8
+#: The targets with unit spikes: a threshold per neuron can't be absorbed through a convolution.
+PER_CHANNEL = ("integer", "nir")
 
 
 def check(model: Path | str | onnx.ModelProto, *, shapes: Mapping[str, Dims] | None = None) -> Inspection:
@@ -56,13 +56,14 @@ def check(model: Path | str | onnx.ModelProto, *, shapes: Mapping[str, Dims] | N
 
 @dataclass(frozen=True, kw_only=True)
 class Converted:
-    """A finished conversion: the network, its manifest and files, and where it was written (None: nowhere)."""
+    """A finished conversion: the network, its manifest and files, where it was written (None: nowhere), and notes."""
 
     network: Network
     manifest: Manifest
     files: Mapping[str, bytes]
     seconds: Mapping[str, float]
     path: Path | None
+    notes: tuple[str, ...] = ()
 
     def module(self) -> SpikingModule:
         """The network as a torch module."""
@@ -85,6 +86,8 @@ def convert(
     preprocessing: Preprocessing | None = None,
     seed: int = 0,
     batch_size: int = 64,
+    emit: Target = "torch",
+    emit_options: EmitOptions | None = None,
     force: bool = False,
     write: bool = True,
     observe: Callable[[int, str, Network, Record], None] | None = None,
@@ -95,9 +98,9 @@ def convert(
     calib: data (.npz, .npy, image folder or a `Dataset`); by default the .npz beside the model that has its name, else
     synthetic inputs, which the manifest and the report say. timesteps: the design T; by default 8, and for a method
     whose spikes end (qffs, zou) the step after which none fires any more. options: (pass, option, value).
-    write=False returns the files without writing them.
+    emit: what is emitted besides the torch module. write=False returns the files without writing them.
 
-    Raises ModelError, RecipeError, DataError, FidelityError or BundleError; nothing is then written.
+    Raises ModelError, RecipeError, DataError, FidelityError, EmitError or BundleError; nothing is then written.
     """
     if timesteps is not None and timesteps < 1:
         raise UsageError(f"the design T must be at least 1, not {timesteps}", cure="give --timesteps 1 or more")
@@ -105,6 +108,9 @@ def convert(
         raise UsageError("a method and a recipe file are given", cure="give one of them")
     chosen = recipes.load_recipe(Path(recipe)) if recipe else recipes.load_method(method or DEFAULT_METHOD)
     chosen = recipes.with_options(chosen, options)
+    notes: tuple[str, ...] = ()
+    if granularity is None and emit in PER_CHANNEL and recipes.granular_passes(chosen) and not recipe:
+        granularity, notes = "channel", (f"--emit {emit} without --granularity: one threshold per channel",)
     if granularity:
         chosen = recipes.with_granularity(chosen, granularity)
     steps = recipes.steps(chosen)
@@ -135,7 +141,7 @@ def convert(
     )
     if timesteps is None:
         timesteps = (outcome.certificate and outcome.certificate.settled) or DEFAULT_TIMESTEPS
-    files, manifest = bundle_files(
+    files, manifest, told = bundle_files(
         outcome,
         proto,
         chosen,
@@ -146,71 +152,16 @@ def convert(
         timesteps=timesteps,
         seed=seed,
         shapes=shapes or {},
+        emit=emit,
+        emit_options=emit_options or EmitOptions(),
         progress=progress,
     )
     seconds = {**outcome.seconds, "total": time.perf_counter() - began}
     if path is not None:
         write_folder(path, {**files, "timings.json": manifests.encode(timings(seconds))}, force=force)
-    return Converted(network=outcome.network, manifest=manifest, files=files, seconds=seconds, path=path)
-
-
-def timings(seconds: Mapping[str, float]) -> dict[str, Any]:
-    """What is outside every hash: when, on what and how long."""
-    hardware = {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count()}
-    return {
-        "seconds": dict(seconds),
-        "hardware": hardware,
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-
-
-def bundle_files(
-    outcome: pipeline.Outcome,
-    proto: onnx.ModelProto,
-    chosen: Recipe,
-    calibration: Dataset,
-    samples: Dataset,
-    truth: Truth,
-    *,
-    name: str,
-    timesteps: int,
-    seed: int,
-    shapes: Mapping[str, Dims],
-    progress: Progress = quiet,
-) -> tuple[dict[str, bytes], Manifest]:
-    """The bytes of every hashed file of a bundle, and its manifest."""
-    network = outcome.network
-    document, weights = network_bytes(network)
-    source = model_bytes(proto)
-    files = {
-        "network.json": document,
-        "network.txt": to_text(network).encode(),
-        "model.py": emit(network, title=f"{name} by {chosen.name}, design T {timesteps}", timesteps=timesteps).encode(),
-        "weights.safetensors": weights,
-        "ann.onnx": source,
-        "samples.npz": samples_bytes(samples),
-    }
-    manifest = Manifest(
-        name=name,
-        method=chosen.name,
-        model_sha256=manifests.sha256(source),
-        shapes={key: tuple(dims) for key, dims in shapes.items()},
-        timesteps=timesteps,
-        seed=seed,
-        recipe=chosen,
-        versions=manifests.versions(),
-        preprocessing=calibration.preprocessing,
-        calibration=described(calibration),
-        samples=described(samples),
-        records=tuple(outcome.records),
-        certificate=outcome.certificate,
-        files={},
+    return Converted(
+        network=outcome.network, manifest=manifest, files=files, seconds=seconds, path=path, notes=notes + told
     )
-    now = {key: manifests.sha256(data) for key, data in files.items()}
-    files |= make.report_files(make.first_report(network, manifest, truth, samples, manifest.samples, now, progress))
-    hashes = {key: manifests.sha256(files[key]) for key in HASHED}
-    manifest = manifests.with_files(manifest, hashes)
-    return {**files, "manifest.json": manifests.encode(manifest)}, manifest
 
 
 def convert_torch(module: torch.nn.Module, example_input: Any, **options: Any) -> Converted:
@@ -242,7 +193,7 @@ def simulate(
 
     keep: write the run's report under runs/ of the bundle, where that can be written.
     """
-    from snncc.execute.executors import ReferenceExecutor, TorchExecutor, refuse_missing_device
+    from snncc.execute.engines import executor
     from snncc.execute.synapses import fan_out
 
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle) if bundle else newest_bundle(Path()))
@@ -250,15 +201,11 @@ def simulate(
     steps = manifest.timesteps if timesteps is None else timesteps
     used = data if isinstance(data, Dataset) else opened.data(Path(data), truth) if data else opened.samples(truth)
     batch, piece = plan(network, max(1, steps), len(used))
-    executor: Executor = ReferenceExecutor(network)
-    if engine == "torch":
-        refuse_missing_device(device)
-        executor = TorchExecutor(network, device=device, steps=piece)
     result = simulation(
         network,
         truth,
         used,
-        executor,
+        executor(engine, opened, device=device, steps=piece),
         batch=batch,
         fan_out=fan_out(network),
         timesteps=steps,

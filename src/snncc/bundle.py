@@ -33,17 +33,6 @@ from snncc.report.document import Report, decode
 Array = npt.NDArray[Any]
 NETWORK_SCHEMA = "snncc/network/1"
 FILE_LIMIT = 4 << 30
-#: The files of every bundle that are hashed, manifest.json apart.
-HASHED = (
-    "network.json",
-    "network.txt",
-    "model.py",
-    "weights.safetensors",
-    "ann.onnx",
-    "samples.npz",
-    "report.json",
-    "report.html",
-)
 
 
 class NetworkDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -51,7 +51,13 @@ def check_command(model: Path, shapes: tuple[str, ...], as_json: bool) -> None:
 @click.option("--timesteps", type=click.IntRange(1, 1 << 20), help="The design T (default: 8; qffs, zou: settled T).")
 @click.option("--calib", type=click.Path(path_type=Path), help=".npz, .npy or image folder to calibrate on.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The bundle to write (default: ./NAME.snn).")
-@click.option("--emit", type=click.Choice(["torch"]), default="torch", show_default=True, help="What to emit.")
+@click.option(
+    "--emit",
+    type=click.Choice(["torch", "integer", "onnx", "nir"]),
+    default="torch",
+    show_default=True,
+    help="What to emit.",
+)
 @click.option("--granularity", type=click.Choice(["layer", "channel", "neuron"]), help="What shares one threshold.")
 @click.option("--set", "settings", multiple=True, metavar="PASS.OPTION=VALUE", help="Set a pass option. Repeatable.")
 @SHAPE
@@ -77,7 +83,7 @@ def convert_command(
     timesteps: int | None,
     calib: Path | None,
     out: Path | None,
-    emit: str,
+    emit: Any,
     granularity: str | None,
     settings: tuple[str, ...],
     shapes: tuple[str, ...],
@@ -132,6 +138,7 @@ def convert_command(
                 preprocessing=preprocessing,
                 seed=seed,
                 batch_size=batch_size,
+                emit=emit,
                 force=force,
                 observe=observe if keep_passes else None,
                 progress=tell,
@@ -144,6 +151,8 @@ def convert_command(
             "calibrated on synthetic inputs, because no --calib was given and no .npz of the model's name lies beside "
             "it: the thresholds do not know your data"
         )
+    for note in result.notes:
+        console.notice(note)
     if as_json:
         console.plain(result.files["report.json"].decode().rstrip())
     else:

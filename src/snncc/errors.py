@@ -8,6 +8,7 @@ SnnccError
 ├── DataError (5)          CalibrationError
 ├── FidelityError (6)      a pass broke the promise it declares
 ├── BundleError (7)        output exists, bundle damaged or not a bundle
+├── EmitError (8)          a target cannot say what the network needs
 └── InvariantBroken (70)   a bug in snncc
 
 A message names the thing, the reason and the cure. Anything else that escapes is a bug and is shown as one.
@@ -98,6 +99,12 @@ class BundleError(SnnccError):
     """The output exists already, or what was given is no intact bundle."""
 
     exit_code = 7
+
+
+class EmitError(SnnccError):
+    """A target (integer, ONNX, NIR) cannot say what the network needs."""
+
+    exit_code = 8
 
 
 class InvariantBroken(SnnccError):

@@ -132,11 +132,16 @@ def with_options(recipe: Recipe, changes: Sequence[tuple[str, str, Any]]) -> Rec
     return changed
 
 
-def with_granularity(recipe: Recipe, granularity: str) -> Recipe:
-    """The recipe with the granularity of its thresholds set."""
-    takers = [
+def granular_passes(recipe: Recipe) -> list[str]:
+    """The passes of a recipe that take a granularity of thresholds."""
+    return [
         e.use for e in recipe.passes if e.use in BY_NAME and "granularity" in BY_NAME[e.use].options.__struct_fields__
     ]
+
+
+def with_granularity(recipe: Recipe, granularity: str) -> Recipe:
+    """The recipe with the granularity of its thresholds set."""
+    takers = granular_passes(recipe)
     if not takers:
         raise RecipeError(f"recipe {recipe.name} has no pass with a granularity", cure="leave --granularity out")
     return with_options(recipe, [(name, "granularity", granularity) for name in dict.fromkeys(takers)])

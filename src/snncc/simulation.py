@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -22,7 +22,6 @@ from snncc.metrics import Energy, energies
 
 Array = npt.NDArray[Any]
 SCHEMA = "snncc/simulate/1"
-EngineName = Literal["torch", "reference"]
 #: "Within 1 point": the SNN's accuracy (or agreement, without labels) against the ANN's.
 POINT = 0.01
 
