@@ -20,6 +20,7 @@ from snncc.ir.nodes import (
     AdaptiveIF,
     Affine,
     AveragePool,
+    CentredIF,
     Concat,
     Constant,
     Conv,
@@ -83,6 +84,9 @@ class Sketch:
         if kind is LeakyIF:
             self.arrays[f"{name}/slope"] = frozen(np.full(1, -0.25, np.float32))
             more["slope"] = f"{name}/slope"
+        if kind is CentredIF:
+            self.arrays[f"{name}/centre"] = frozen(np.arange(threshold.size, dtype=np.float32).reshape(extents) % 3)
+            more["centre"] = f"{name}/centre"
         return self.add(kind, name, [source], shape, **{key: f"{name}/{key}" for key in values}, **more)
 
     def linear(
@@ -162,6 +166,8 @@ NEURON_OPTIONS: list[tuple[Callable[..., Node], dict[str, Any]]] = [
     (IF, {"reset": "zero"}),
     (SignedIF, {"negative": "signed", "cap": 3}),
     (SignedIF, {"negative": "early", "levels": 2}),
+    (CentredIF, {"until": 3}),
+    (CentredIF, {"until": 100, "levels": 2}),
     (LeakyIF, {"negative": "signed"}),
     (LeakyIF, {"negative": "early", "levels": 3}),
     (MultiThreshold, {"sizes": 4}),

@@ -26,6 +26,7 @@ from snncc.ir.nodes import (
     NEURONS,
     Affine,
     AveragePool,
+    CentredIF,
     Concat,
     Constant,
     Conv,
@@ -226,12 +227,15 @@ class Maker:
         names = {"threshold": self.array(th), "amplitude": self.array(amplitude), "v_init": self.array(v)}
         levels = self.pick(1, 1, 2, 4)
         negative = self.pick("signed", "early") if levels == 1 else "early"
-        kind = self.pick(IF, SignedIF, LeakyIF)
+        kind = self.pick(IF, SignedIF, CentredIF, LeakyIF)
         if kind is IF:
             return self.add(IF, [x], x.shape, reset=self.pick("subtract", "zero"), **names)
         if kind is SignedIF:
             cap = self.pick(None, 2)
             return self.add(SignedIF, [x], x.shape, negative=negative, levels=levels, cap=cap, **names)
+        if kind is CentredIF:
+            centre = self.array(self.rng.integers(0, 5, shape).astype(float))
+            return self.add(CentredIF, [x], x.shape, centre=centre, until=self.pick(2, 4, 64), levels=levels, **names)
         slope = self.array(self.numbers(*shape))
         return self.add(LeakyIF, [x], x.shape, negative=negative, levels=levels, slope=slope, **names)
 
@@ -393,13 +397,16 @@ def compare(net: Network, feeds: dict[str, np.ndarray]) -> None:
         for name in neurons:
             amplitude = net.arrays[net[name].amplitude]  # type: ignore[attr-defined]
             z = wanted[name] / np.where(amplitude == 0, 1, amplitude)
+            if isinstance(node := net[name], CentredIF):  # a constant flows beside its spikes
+                flows = (np.arange(T) < node.until).reshape(-1, *[1] * (z.ndim - 1))
+                z = np.where(amplitude == 0, 0, np.round(z - flows * net.arrays[node.centre] / node.until))
             if isinstance(net[name], LeakyIF):  # its spikes are graded by the slope: each counts once
                 z = np.sign(z)
             z = np.sign(z) if net[name].graded else z  # type: ignore[attr-defined]
             activity = run.activity[name]
             assert activity.positive == pytest.approx(z[z > 0].sum(), abs=1e-9)
             assert activity.negative == pytest.approx(-z[z < 0].sum(), abs=1e-9)
-            events, axis = (wanted[name] != 0).sum(0), net[name].batch
+            events, axis = (z != 0).sum(0), net[name].batch
             if axis is not None:
                 events = sum(np.split(events, SAMPLES, axis))
             assert np.array_equal(activity.events.numpy(), events)

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from snncc.neurons.integrate_and_fire import if_step
-from snncc.neurons.signed import leaky_if_step, phi, signed_if_step
+from snncc.neurons.signed import centred_if_step, leaky_if_step, phi, resting_rate, signed_if_step
 
 Trace = list[tuple[Fraction, Fraction, int]]
 #: Multiples of 1/8 small enough that every sum and product in the tests is exact in float64.
@@ -249,3 +249,34 @@ def test_normalised_weights_and_balanced_thresholds_spike_alike(negative: str) -
             kind.append(z)
     assert np.array_equal(balanced, normalised)
     assert {-1.0, 0.0, 1.0} == set(np.unique(balanced))
+
+
+@settings(max_examples=100)
+@given(
+    inputs=currents,
+    th=thresholds.filter(bool),
+    centre=st.integers(0, 8),
+    until=st.sampled_from([1, 2, 4, 8, 32]),
+    levels=st.integers(1, 3),
+)
+def test_centred_if_step(inputs: list[Fraction], th: Fraction, centre: int, until: int, levels: int) -> None:
+    """A centred neuron is a signed one that has emitted `centre` spikes and pays th centre/until back at each step."""
+    u, n, total = array(th / 2), array(centre), 0.0
+    by_hand, count = th / 2, centre
+    for t, x in enumerate(inputs, 1):
+        rest = Fraction(centre, until) if t <= until else Fraction(0)
+        by_hand += x - rest * th
+        z = max(-min(count, levels), min(levels, math.floor(by_hand / th)))
+        by_hand, count = by_hand - z * th, count + z
+        r = resting_rate(array(centre), until, t)
+        found, u, n = centred_if_step(u, n, array(x), threshold=array(th), rest=r, levels=levels)
+        total += float((found + r).item())
+        assert (found.item(), u.item(), n.item(), r.item()) == (z, by_hand, count, rest)
+    if len(inputs) >= until:
+        assert total == n.item()  # the constant has paid for the count that it started with
+
+
+def test_a_centred_neuron_of_threshold_0_is_silent() -> None:
+    u, n, zero = array(0), array(0), array(0)
+    z, u, n = centred_if_step(u, n, array(3), threshold=zero, rest=zero, levels=1)
+    assert (z.item(), n.item()) == (0, 0)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from small_models import dataset, lowered, normal, parsed
+from snncc.ir.nodes import CentredIF, SignedIF
 
 CONV = """
 g (float[N, 2, 6, 6] x) => (float[N, 3, 6, 6] y) { c = Conv <kernel_shape=[3,3], pads=[1,1,1,1]> (x, w, b) y = Relu(c) }
@@ -49,6 +50,43 @@ def test_equals_the_grid_search(steps: int, granularity: str, axes: tuple[int, .
     assert np.allclose(found.squeeze(), wanted.squeeze(), rtol=1e-6)
     assert ("information", "y") in case.notes or granularity == "layer"  # the third channel is dead
     assert net["y"].amplitude == net["y"].threshold
+
+
+def centred(a: np.ndarray, steps: int, level: float, levels: int, centre: float) -> tuple[float, float]:
+    """The equation with a resting count, one statistic at a time: (threshold, count)."""
+    found = []
+    for th in [f * level / levels for f in np.linspace(1, 0.06, 24)]:
+        k = np.round(centre * a.mean() * steps / th) if th else 0.0
+        low, high = max(k - levels * steps, 0), k + levels * steps
+        rate = np.clip(np.floor(a * steps / th + 0.5), low, high) * th / steps if th else 0 * a
+        found.append((np.mean((a - rate) ** 2), th, k))
+    return min(found, key=lambda row: row[0])[1:]
+
+
+@pytest.mark.parametrize(("granularity", "axes"), [("layer", (0, 1, 2, 3)), ("channel", (0, 2, 3)), ("neuron", (0,))])
+@pytest.mark.parametrize(("levels", "centre"), [(1, 1.0), (2, 0.5)])
+def test_the_centre_is_part_of_the_search(granularity: str, axes: tuple[int, ...], levels: int, centre: float) -> None:
+    case, a = conv_case(4)
+    case.spiking(kind="signed_if", negative="early", levels=levels)
+    net = case.apply("minimize_threshold_error", granularity=granularity, centre=centre)
+    node = net["y"]
+    assert isinstance(node, CentredIF)
+    assert (node.until, node.levels) == (4, levels)
+    kept = [i for i in range(4) if i not in axes]
+    rows = np.moveaxis(a, kept, range(len(kept))).reshape(*[a.shape[i] for i in kept], -1)
+    wanted = np.apply_along_axis(lambda r: centred(r, 4, r.max(), levels, centre), -1, rows)
+    assert np.allclose(net.arrays["y/threshold"].squeeze(), wanted[..., 0].squeeze(), rtol=1e-6)
+    assert np.array_equal(net.arrays["y/centre"].squeeze(), wanted[..., 1].squeeze())
+
+
+def test_saturating_and_signed_neurons_are_not_centred() -> None:
+    x = normal(2, 50, 4)
+    case = lowered(parsed(CLIP, w=normal(1, 4, 5), b=normal(3, 5)), dataset(x=x), timesteps=4)
+    case.spiking(kind="signed_if", negative="early")
+    assert isinstance(case.apply("minimize_threshold_error", centre=1.0)["y"], SignedIF)
+    case, _ = conv_case(4)
+    case.spiking(kind="signed_if", negative="signed")
+    assert isinstance(case.apply("minimize_threshold_error", centre=1.0)["y"], SignedIF)
 
 
 def test_a_short_time_takes_smaller_thresholds() -> None:

@@ -18,6 +18,7 @@ from snncc.ir.nodes import (
     SPIKING,
     AdaptiveIF,
     Affine,
+    CentredIF,
     Constant,
     Conv,
     ConvTranspose,
@@ -200,6 +201,8 @@ class Forward:
                 return call("if_scan", *operands, **options("reset", *(["burst"] if node.burst > 1 else [])))
             case SignedIF():
                 return call("signed_if_scan", *operands, **options("negative", "cap", "levels"))
+            case CentredIF():
+                return call("centred_if_scan", *operands, self.array(node.centre), **options("until", "levels"))
             case LeakyIF():
                 return call("leaky_if_scan", *operands, self.array(node.slope), **options("negative", "levels"))
             case MultiThreshold():

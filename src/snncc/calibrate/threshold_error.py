@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,34 @@ def observations(value: Array, request: Request, shape: tuple[int, ...]) -> Arra
     return value.reshape(int(np.prod(shape)), -1)
 
 
-def add_errors(errors: Array, rows: Array, level: Array, factors: Array, counts: int) -> None:
-    """Add sum (r - min(floor(r n/f + 1/2), n) f/n)^2, r = rows/level, n = `counts`, to errors [factors, rows]."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """What is searched for one request: `level` is the threshold at factor 1, `counts` the spikes in all steps.
+
+    `mean` (shaped like `level`): counts move around k = round(mean counts / (f level)) instead of starting at 0.
+    """
+
+    level: Array
+    counts: int
+    mean: Array | None = None
+
+    def limits(self, factor: float, rows: slice) -> tuple[Array, Array]:
+        """The smallest and the largest count at a factor, for some statistics, [rows, 1]."""
+        if self.mean is None:
+            return np.zeros((1, 1), np.float32), np.full((1, 1), self.counts, np.float32)
+        level, mean = self.level.ravel()[rows], self.mean.ravel()[rows]
+        centre = resting_count(mean, level * factor, self.counts).astype(np.float32)[:, None]
+        return np.maximum(centre - self.counts, 0), centre + self.counts
+
+
+def resting_count(mean: Array, level: Array, counts: int) -> Array:
+    """The whole count nearest to a mean activation where `counts` spikes are worth `level`; 0 where level is 0."""
+    return np.asarray(np.round(np.divide(mean * counts, level, out=np.zeros_like(level), where=level > 0)))
+
+
+def add_errors(errors: Array, rows: Array, search: Search, factors: Array) -> None:
+    """Add sum (r - clip(floor(r n/f + 1/2), low, high) f/n)^2 to errors [factors, rows]; r = rows/level, n = counts."""
+    level, counts = search.level.ravel(), search.counts
     inverse = np.divide(1, level, out=np.zeros(len(level)), where=level > 0).astype(np.float32)[:, None]
     step = max(1, _BLOCK // max(1, rows.shape[1]))
     for start in range(0, len(rows), step):
@@ -40,7 +67,7 @@ def add_errors(errors: Array, rows: Array, level: Array, factors: Array, counts:
                 np.multiply(r, np.float32(counts / f), out=q)
                 q += np.float32(0.5)
                 np.floor(q, out=q)
-                np.minimum(q, np.float32(counts), out=q)
+                np.clip(q, *search.limits(f, part), out=q)
                 q *= np.float32(f / counts)
                 q -= r
                 errors[i, part] += np.einsum("ij,ij->i", q, q)
@@ -49,28 +76,28 @@ def add_errors(errors: Array, rows: Array, level: Array, factors: Array, counts:
 def best_factors(
     values: Values,
     batches: Iterable[Mapping[str, Array]],
-    wanted: Mapping[Request, tuple[Array, int]],
+    wanted: Mapping[Request, Search],
     factors: Sequence[float],
     *,
     progress: Callable[[int], None] | None = None,
 ) -> dict[Request, Array]:
     """For each request the factor f of its level that minimises E (a - clip(floor(a n/(f l) + 1/2), 0, n) f l/n)^2.
 
-    `wanted` gives the level l (an array of the statistic's shape) and n, the largest count of spikes. Memory: one
-    float64 per statistic and factor. The samples are cut into batches anew, so that the caller's cut does not matter.
+    l is the level and n the counts of a `Search`; with a mean, the clip is at k - n and k + n. Memory: one float64 per
+    statistic and factor. The samples are cut into batches anew, so that the caller's cut does not matter.
     """
     names = list(dict.fromkeys(request.value for request in wanted))
     axes = {request.value: request.batch_axis for request in wanted}
     grid = np.asarray(factors, np.float64)
-    errors = {request: np.zeros((len(grid), level.size)) for request, (level, _) in wanted.items()}
+    errors = {request: np.zeros((len(grid), search.level.size)) for request, search in wanted.items()}
     seen = 0
     for feeds in rebatched(values, batches, names, axes):
         found = values.run(feeds, names, batch_axes=axes)
-        for request, (level, counts) in wanted.items():
-            rows = observations(found[request.value], request, level.shape)
+        for request, search in wanted.items():
+            rows = observations(found[request.value], request, search.level.shape)
             rows = np.abs(rows) if request.absolute else rows
-            add_errors(errors[request], rows, level.ravel(), grid, counts)
+            add_errors(errors[request], rows, search, grid)
         seen += values.count(feeds)
         if progress is not None:
             progress(seen)
-    return {request: grid[errors[request].argmin(0)].reshape(level.shape) for request, (level, _) in wanted.items()}
+    return {request: grid[errors[request].argmin(0)].reshape(s.level.shape) for request, s in wanted.items()}

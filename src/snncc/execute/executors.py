@@ -14,7 +14,8 @@ from snncc.errors import UsageError
 from snncc.execute import reference
 from snncc.execute.torch_engine import Engine
 from snncc.ir.network import Network
-from snncc.ir.nodes import SPIKING, Differential, Neuron
+from snncc.ir.nodes import SPIKING, CentredIF, Differential, Neuron
+from snncc.neurons.signed import resting_rate
 from snncc.simulation import Counted
 
 Array = npt.NDArray[Any]
@@ -51,6 +52,13 @@ class TorchExecutor:
         )
 
 
+def deviations(y: Array, arrays: Mapping[str, Array], node: CentredIF, t: int) -> Array:
+    """The events of a centred neuron at step t: its output without the constant that flows beside its spikes."""
+    amplitude = np.broadcast_to(arrays[node.amplitude], y.shape)
+    counts = np.divide(y, amplitude, out=np.zeros_like(y), where=amplitude != 0)
+    return np.asarray(np.round(counts - resting_rate(arrays[node.centre], node.until, t)) * amplitude)
+
+
 class ReferenceExecutor:
     """`execute.reference`, float64 NumPy, step by step: slow, the definition."""
 
@@ -71,6 +79,8 @@ class ReferenceExecutor:
             values = machine.step()
             for node in sources:
                 y = values[node.name]
+                if isinstance(node, CentredIF):
+                    y = deviations(y, machine.arrays, node, t)
                 events = y != 0
                 if node.batch is not None:
                     k = node.shape[node.batch]

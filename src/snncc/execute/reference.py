@@ -26,6 +26,7 @@ from snncc.ir.nodes import (
     IF,
     NEURONS,
     AdaptiveIF,
+    CentredIF,
     Constant,
     Differential,
     Encoder,
@@ -41,7 +42,7 @@ from snncc.ir.nodes import (
 from snncc.neurons.encoders import interval_step, poisson_step
 from snncc.neurons.integrate_and_fire import if_step
 from snncc.neurons.multi_threshold import multi_threshold_step
-from snncc.neurons.signed import leaky_if_step, phi, signed_if_step
+from snncc.neurons.signed import centred_if_step, leaky_if_step, phi, resting_rate, signed_if_step
 from snncc.neurons.threshold_rules import adapted, adaptive_if_step, msat_step, msat_threshold, normalized
 
 #: Where the functions that nodes name are defined.
@@ -174,6 +175,13 @@ class Machine:
                 levels=node.levels,
             )
             return z * amplitude
+        if isinstance(node, CentredIF):
+            rest = resting_rate(self.arrays[node.centre], node.until, self.t)
+            count = state.count + self.arrays[node.centre] if self.t == 1 else state.count
+            z, state.potential, state.count = centred_if_step(
+                state.potential, count, current, threshold=threshold, rest=rest, levels=node.levels
+            )
+            return (z + rest) * amplitude
         if isinstance(node, MultiThreshold):
             z, state.potential = multi_threshold_step(state.potential, current, threshold=threshold, sizes=node.sizes)
             return z * amplitude

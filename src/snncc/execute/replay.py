@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from snncc.execute.torch_dispatch import events, resting
 from snncc.execute.torch_engine import Engine
 from snncc.execute.torch_layout import Value, fold, unfold
 from snncc.execute.torch_session import Session
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS, Differential, Encoder, Input, Neuron, Node
+from snncc.ir.nodes import NEURONS, CentredIF, Differential, Encoder, Input, Neuron, Node
 
 MEMORY = 2 << 30
 
@@ -137,7 +138,10 @@ class Replay:
         node, stored = self.network[name], self.store.arrays[name, index, "series"]
         if stored.dtype == torch.int8:
             amplitude = self.engine.arrays[node.amplitude]  # type: ignore[attr-defined]
-            return fold(stored.to(self.engine.dtype) * amplitude, node.batch)
+            steps = stored.to(self.engine.dtype) * amplitude
+            if isinstance(node, CentredIF):
+                steps = steps + resting(node, self.engine.arrays, steps, 0)
+            return fold(steps, node.batch)
         return fold(stored, node.batch)
 
     def keep(self, name: str, index: int, steps: Tensor) -> None:
@@ -147,6 +151,7 @@ class Replay:
         self.store.put((name, index, "mean"), steps.sum(0) / divisor)
         if isinstance(node, Neuron) and not node.graded:
             amplitude = self.engine.arrays[node.amplitude]
+            steps = events(node, steps, self.engine.arrays, 0)
             counts = torch.where(amplitude != 0, steps / torch.where(amplitude != 0, amplitude, 1), 0)
             steps = counts.round().to(torch.int8)
         self.store.put((name, index, "series"), steps)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from snncc.execute import torch_neurons, torch_rules
-from snncc.ir.nodes import IF, AdaptiveIF, Encoder, LeakyIF, MsatIF, MultiThreshold, Neuron, SignedIF
+from snncc.ir.nodes import IF, AdaptiveIF, CentredIF, Encoder, LeakyIF, MsatIF, MultiThreshold, Neuron, Node, SignedIF
 
 #: Fields of `MsatIF` that its scan takes by the same name.
 MSAT = (
@@ -62,6 +63,18 @@ def scan(
                 levels=node.levels,
                 state=state,
             )
+        case CentredIF():
+            return torch_neurons.centred_if_scan(
+                steps,
+                threshold,
+                amplitude,
+                v_init,
+                arrays[node.centre],
+                until=node.until,
+                levels=node.levels,
+                first_step=place.first_step,
+                state=state,
+            )
         case LeakyIF():
             return torch_neurons.leaky_if_scan(
                 steps,
@@ -106,6 +119,23 @@ def scan(
                 state=state,
             )
     raise TypeError(type(node).__name__)
+
+
+def resting(node: CentredIF, arrays: Mapping[str, Tensor], steps: Tensor, first_step: int) -> Tensor:
+    """What a centred neuron emits without spikes over the steps (T, ...), shaped to be subtracted from its output."""
+    flows = (torch.arange(first_step, first_step + len(steps), device=steps.device) < node.until).to(steps.dtype)
+    per_step = flows.reshape(-1, *[1] * (steps.ndim - 1))
+    found: Tensor = per_step * (arrays[node.centre] / node.until * arrays[node.amplitude])
+    return found
+
+
+def events(node: Node, series: Tensor, arrays: Mapping[str, Tensor], first_step: int) -> Tensor:
+    """The events in a source's output (T, ...): without the constant that a centred neuron emits beside its spikes."""
+    if not isinstance(node, CentredIF):
+        return series
+    amplitude = arrays[node.amplitude]
+    deviation = series - resting(node, arrays, series, first_step)
+    return (deviation / torch.where(amplitude != 0, amplitude, 1)).round() * amplitude
 
 
 def encoded(node: Encoder, x: Tensor, arrays: Mapping[str, Tensor], divisors: Sequence[int], place: Place) -> Tensor:

@@ -56,21 +56,49 @@ def signed_if_scan(
 ) -> tuple[Tensor, State]:
     """Integrate and fire with negative spikes (early: u < 0, signed: u <= -threshold) while the count is positive."""
     u, n = start(current, v_init, state)
-    alive = threshold > 0
-    divisor = torch.where(alive, threshold, 1)
-    ceiling = torch.full_like(u, float("inf") if cap is None else float(cap))
     for t in range(len(current)):
         u = u + current[t]
-        if levels == 1:
-            fires = (u >= threshold) & (n < ceiling) & alive
-            below = (u < 0) if negative == "early" else (u <= -threshold)
-            z = fires.to(u.dtype) - (~fires & below & (n > 0) & alive).to(u.dtype)
-        else:
-            z = torch.floor(u / divisor) * alive
-            z = torch.minimum(torch.maximum(z, -n.clamp(max=levels)), (ceiling - n).clamp(max=levels))
+        z = signed_spikes(u, n, threshold, negative=negative, cap=cap, levels=levels)
         u = u - z * threshold
         n = n + z
         current[t] = z * amplitude
+    return current, (u, n)
+
+
+def signed_spikes(u: Tensor, n: Tensor, threshold: Tensor, *, negative: str, cap: int | None, levels: int) -> Tensor:
+    """The spikes of a signed neuron at potential u after n net spikes."""
+    alive = threshold > 0
+    ceiling = float("inf") if cap is None else float(cap)
+    if levels == 1:
+        fires = (u >= threshold) & (n < ceiling) & alive
+        below = (u < 0) if negative == "early" else (u <= -threshold)
+        return fires.to(u.dtype) - (~fires & below & (n > 0) & alive).to(u.dtype)
+    z = torch.floor(u / torch.where(alive, threshold, 1)) * alive
+    return torch.minimum(torch.maximum(z, -n.clamp(max=levels)), (ceiling - n).clamp(max=levels))
+
+
+def centred_if_scan(
+    current: Tensor,
+    threshold: Tensor,
+    amplitude: Tensor,
+    v_init: Tensor,
+    centre: Tensor,
+    *,
+    until: int,
+    levels: int,
+    first_step: int = 0,
+    state: State | None = None,
+) -> tuple[Tensor, State]:
+    """Signed IF (early) around a resting rate of centre / until, which flows for the first `until` steps."""
+    u, n = start(current, v_init, state)
+    n = n + centre if state is None else n
+    for t in range(len(current)):
+        rest = centre / until if first_step + t < until else torch.zeros_like(centre)
+        u = u + (current[t] - rest * threshold * (threshold > 0))
+        z = signed_spikes(u, n, threshold, negative="early", cap=None, levels=levels)
+        u = u - z * threshold
+        n = n + z
+        current[t] = (z + rest) * amplitude
     return current, (u, n)
 
 

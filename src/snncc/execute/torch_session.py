@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from snncc.execute.torch_dispatch import Place, encoded, scan
+from snncc.execute.torch_dispatch import Place, encoded, events, scan
 from snncc.execute.torch_layout import Activity, Layout, Run, Value, fold, spread, stepwise, unfold
 from snncc.ir.nodes import NEURONS, SPIKING, Differential, Encoder, Neuron, Node
 
@@ -233,6 +233,7 @@ class Session:
             self.observe(node, series)
         if not self.count:
             return
+        series = events(node, series, self.engine.arrays, self.begin)
         found = self.result.activity.setdefault(node.name, Activity(self.per_sample(node, torch.zeros_like(series[0]))))
         if isinstance(node, Neuron) and not node.graded:
             amplitude = self.engine.arrays[node.amplitude]

@@ -28,6 +28,7 @@ from snncc.ir.linear_nodes import (
 from snncc.ir.spiking_nodes import (
     IF,
     AdaptiveIF,
+    CentredIF,
     Differential,
     Encoder,
     LeakyIF,
@@ -56,7 +57,7 @@ LINEAR_NODES = (
     Expand,
 )
 ACTIVATIONS = (Relu, Clip, LeakyRelu, QuantizedRelu)
-NEURONS = (IF, SignedIF, LeakyIF, AdaptiveIF, MsatIF, MultiThreshold)
+NEURONS = (IF, SignedIF, CentredIF, LeakyIF, AdaptiveIF, MsatIF, MultiThreshold)
 #: What emits spikes: neurons, and encoders of the input.
 SPIKING = (*NEURONS, Encoder)
 
@@ -88,6 +89,7 @@ AnyNode = (
     | Foreign
     | IF
     | SignedIF
+    | CentredIF
     | LeakyIF
     | AdaptiveIF
     | MsatIF
@@ -110,6 +112,7 @@ __all__ = [
     "AveragePool",
     "BatchNorm",
     "Call",
+    "CentredIF",
     "Clip",
     "Concat",
     "Constant",

@@ -51,6 +51,19 @@ class SignedIF(Neuron, frozen=True, kw_only=True, tag=True):
     levels: int = 1
 
 
+class CentredIF(Neuron, frozen=True, kw_only=True, tag=True):
+    """Early `SignedIF` around a resting rate: a constant carries the mean, spikes the deviations from it.
+
+    r[t] = centre / until for t <= until, 0 afterwards; u += x - r threshold; z as of the early `SignedIF` whose count
+    starts at n = centre; u -= z threshold; n += z; y = amplitude (z + r). `centre` holds whole numbers.
+    """
+
+    centre: str
+    until: int
+    levels: int = 1
+    ARRAYS = ("threshold", "amplitude", "v_init", "centre")
+
+
 class LeakyIF(Neuron, frozen=True, kw_only=True, tag=True):
     """Two-sided `SignedIF` whose count n may be negative; y = phi(n[t]) - phi(n[t-1]).
 

@@ -48,6 +48,22 @@ def signed_if_step(
     return z, u - z * threshold, n + z
 
 
+def resting_rate(centre: Array, until: int, t: int) -> Array:
+    """r[t] = centre / until for t <= until, 0 afterwards: what a centred neuron emits without a spike."""
+    return centre / until if t <= until else np.zeros_like(centre)
+
+
+def centred_if_step(
+    u: Array, n: Array, current: Array, *, threshold: Array, rest: Array, levels: int
+) -> tuple[Array, Array, Array]:
+    """One step of the signed IF neuron around a resting rate; returns (z, u, n). The value emitted is z + rest.
+
+    As the early `signed_if_step` on the current minus rest threshold; n starts at the centre.
+    """
+    current = current - rest * threshold * (threshold > 0)
+    return signed_if_step(u, n, current, threshold=threshold, negative="early", cap=None, levels=levels)
+
+
 def leaky_if_step(
     u: Array,
     n: Array,

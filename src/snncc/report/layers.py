@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from snncc.execute.ann import Truth
+from snncc.execute.torch_dispatch import events
 from snncc.execute.torch_engine import Engine
 from snncc.execute.torch_layout import Value, unfold
 from snncc.execute.torch_session import Session
@@ -154,7 +155,7 @@ class Probe:
     ) -> Counted:
         """Simulate one batch and measure its layers."""
         net, names = self.network, list(self.sums)
-        watcher = Watcher(self.engine.samples(feeds), set(self.wanted) - self.rasters.keys())
+        watcher = Watcher(self.engine, self.engine.samples(feeds), set(self.wanted) - self.rasters.keys())
         session = Session(self.engine, feeds, timesteps, tuple(checkpoints), watcher.see, True, first_sample)
         for begin in range(0, timesteps, self.piece):
             session.advance(begin, min(begin + self.piece, timesteps))
@@ -210,8 +211,8 @@ class Probe:
         for name, pieces in watcher.rasters.items():
             self.rasters[name] = raster(name, torch.cat(pieces))
         if first in expected:
-            axis = self.network[first].batch
-            y, a = output_first(to_numpy(synchronous[first]), axis), output_first(expected[first], axis)
+            node = self.network[first]
+            y, a = output_first(to_numpy(synchronous[first]), node), output_first(expected[first], node)
             self.reference.append(choices(y))
             self.agreeing += int((choices(y) == choices(a)).sum())
             self.squared += float(np.square(y.astype(np.float64) - a.reshape(y.shape)).sum())
@@ -240,21 +241,26 @@ class Probe:
 class Watcher:
     """What the observer of one batch keeps: sums over time, which entries fired, and a few rasters."""
 
+    engine: Engine
     samples: int
     wanted: set[str]
+    steps: dict[str, int] = field(default_factory=dict)
     totals: dict[str, Tensor] = field(default_factory=dict)
     fired: dict[str, Tensor] = field(default_factory=dict)
     rasters: dict[str, list[Tensor]] = field(default_factory=dict)
 
     def see(self, node: Node, series: Tensor) -> None:
         """One piece of the output of a source of events, (T', N, ...)."""
-        name, total, flags = node.name, series.sum(0), (series != 0).any(0)
+        name, total, begin = node.name, series.sum(0), self.steps.get(node.name, 0)
+        self.steps[name] = begin + len(series)
+        spikes = events(node, series, self.engine.arrays, begin)
+        flags = (spikes != 0).any(0)
         self.totals[name] = self.totals[name] + total if name in self.totals else total
         self.fired[name] = self.fired[name] | flags if name in self.fired else flags
         if name in self.wanted:
             kept = self.rasters.setdefault(name, [])
             if (room := RASTER_STEPS - sum(map(len, kept))) > 0:
-                steps = series[:room]
+                steps = spikes[:room]
                 axis = node.batch
                 first = steps if axis is None else steps.unflatten(axis + 1, (self.samples, -1)).select(axis + 1, 0)
                 kept.append(first.reshape(len(steps), -1).sign().to(torch.int8))

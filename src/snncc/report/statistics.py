@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS, SOURCES, Differential, LeakyIF, Node
+from snncc.ir.nodes import NEURONS, SOURCES, CentredIF, Differential, LeakyIF, Node
 from snncc.report.document import Histogram, Layer, Spread, rounded
 
 Array = npt.NDArray[Any]
@@ -36,6 +36,8 @@ def largest_value(net: Network, node: Node, timesteps: int) -> Array | None:
         return None
     spikes, cap = timesteps * most_at_once(node), getattr(node, "cap", None)
     count = spikes if cap is None else min(cap, spikes)
+    if isinstance(node, CentredIF):
+        count = count + net.arrays[node.centre].astype(np.float64)
     return net.arrays[node.amplitude].astype(np.float64) * count / net.schedule.divisor(timesteps)
 
 

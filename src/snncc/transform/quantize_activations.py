@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from snncc.calibrate.threshold_error import best_factors
+from snncc.calibrate.threshold_error import Search, best_factors
 from snncc.errors import RecipeError
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import Clip, LeakyRelu, Node, QuantizedRelu, Relu
@@ -54,7 +54,7 @@ def quantize_activations(
         best_factors(
             ctx.values,
             ctx.calibration.batches(ctx.batch_size),
-            {request: (levels[name], counts) for name, request in wanted.items()},
+            {request: Search(level=levels[name], counts=counts) for name, request in wanted.items()},
             np.linspace(1.0, SMALLEST, POINTS).tolist(),
             progress=lambda done: ctx.progress("searching steps", done, total),
         )
