@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import onnx
 
+from snncc import auto, pipeline
 from snncc import manifest as manifests
-from snncc import pipeline
 from snncc import recipe as recipes
 from snncc.assemble import bundle_files, timings
 from snncc.bundle import Bundle, newest_bundle, open_bundle
 from snncc.compare import compare as compare
 from snncc.data import Dataset, Preprocessing
 from snncc.emit import EmitOptions, Target
+from snncc.emit_bundle import emit as emit
 from snncc.errors import UsageError
 from snncc.execute.ann import Truth
 from snncc.execute.plan import plan
@@ -31,10 +33,12 @@ from snncc.ir.network import Network
 from snncc.manifest import Manifest
 from snncc.output import refuse_existing, write_folder, write_run
 from snncc.pipeline import Progress, Record, quiet
+from snncc.recipe import Recipe
 from snncc.report import make
 from snncc.report.attribution import SAMPLES as ATTRIBUTED
 from snncc.simulation import Simulation, simulation
 from snncc.sources import described, model_name, sources
+from snncc.zoo.run import batch as batch
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +46,7 @@ if TYPE_CHECKING:
     from snncc.execute.engines import EngineName
     from snncc.module import SpikingModule
 
-DEFAULT_METHOD = "dnisnm"
+DEFAULT_METHOD = "matched"
 DEFAULT_TIMESTEPS = 8
 #: The targets with unit spikes: a threshold per neuron can't be absorbed through a convolution.
 PER_CHANNEL = ("integer", "nir")
@@ -76,11 +80,13 @@ def convert(
     model: Path | str | onnx.ModelProto,
     *,
     method: str | None = None,
-    recipe: Path | str | None = None,
+    recipe: Path | str | Recipe | None = None,
     timesteps: int | None = None,
+    target: auto.Target | None = None,
     calib: Path | str | Dataset | None = None,
     out: Path | str | None = None,
     granularity: str | None = None,
+    levels: int | None = None,
     options: Sequence[tuple[str, str, Any]] = (),
     shapes: Mapping[str, Dims] | None = None,
     preprocessing: Preprocessing | None = None,
@@ -95,6 +101,8 @@ def convert(
 ) -> Converted:
     """Convert an ONNX model into a spiking network and write the bundle NAME.snn/.
 
+    method "auto": T, granularity, levels and method are searched on held-back calibration samples for the `target`,
+    `timesteps` being the longest T; the trials stand in report.json. levels: spikes that a neuron may emit at once.
     calib: data (.npz, .npy, image folder or a `Dataset`); by default the .npz beside the model that has its name, else
     synthetic inputs, which the manifest and the report say. timesteps: the design T; by default 8, and for a method
     whose spikes end (qffs, zou) the step after which none fires any more. options: (pass, option, value).
@@ -106,14 +114,23 @@ def convert(
         raise UsageError(f"the design T must be at least 1, not {timesteps}", cure="give --timesteps 1 or more")
     if method and recipe:
         raise UsageError("a method and a recipe file are given", cure="give one of them")
-    chosen = recipes.load_recipe(Path(recipe)) if recipe else recipes.load_method(method or DEFAULT_METHOD)
-    chosen = recipes.with_options(chosen, options)
+    searching = method == auto.NAME
     notes: tuple[str, ...] = ()
+    if (target is not None and not searching) or (searching and (options or levels)):
+        raise UsageError("a target and the search for it go together, without other options", cure="see --method auto")
+    if isinstance(recipe, Recipe):
+        chosen = recipe
+    elif recipe is not None:
+        chosen = recipes.load_recipe(Path(recipe))
+    else:
+        chosen = recipes.load_method(DEFAULT_METHOD if searching or method is None else method)
+    chosen = recipes.with_options(chosen, options)
     if granularity is None and emit in PER_CHANNEL and recipes.granular_passes(chosen) and not recipe:
         granularity, notes = "channel", (f"--emit {emit} without --granularity: one threshold per channel",)
     if granularity:
         chosen = recipes.with_granularity(chosen, granularity)
-    steps = recipes.steps(chosen)
+    if levels is not None:
+        chosen = recipes.with_levels(chosen, levels)
 
     source = model if isinstance(model, onnx.ModelProto) else Path(model)
     name = model_name(source)
@@ -127,10 +144,16 @@ def convert(
     beside = source.with_suffix(".npz") if isinstance(source, Path) else None
     calibration, samples = sources(calib, beside, truth, preprocessing or Preprocessing(), seed)
 
-    began = time.perf_counter()
+    began, tried = time.perf_counter(), None
+    if searching:
+        goal = msgspec.structs.replace(target or auto.Target(), timesteps=timesteps)
+        best, tried = auto.search(
+            network, truth, calibration, goal, name=name, granularity=granularity, seed=seed, progress=progress
+        )
+        chosen, timesteps = best.recipe(), best.timesteps
     outcome = pipeline.run(
         network,
-        steps,
+        recipes.steps(chosen),
         truth=truth,
         calibration=calibration,
         timesteps=timesteps or DEFAULT_TIMESTEPS,
@@ -154,6 +177,7 @@ def convert(
         shapes=shapes or {},
         emit=emit,
         emit_options=emit_options or EmitOptions(),
+        search=tried,
         progress=progress,
     )
     seconds = {**outcome.seconds, "total": time.perf_counter() - began}
@@ -195,6 +219,8 @@ def simulate(
     """
     from snncc.execute.engines import executor
     from snncc.execute.synapses import fan_out
+    from snncc.execute.synchronous import Synchronous
+    from snncc.execute.torch_engine import Engine
 
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle) if bundle else newest_bundle(Path()))
     manifest, network, truth = opened.manifest, opened.network, opened.truth()
@@ -210,6 +236,7 @@ def simulate(
         fan_out=fan_out(network),
         timesteps=steps,
         progress=progress,
+        reference=Synchronous(Engine(network), max(1, steps), piece).outputs,
         name=manifest.name,
         method=manifest.method,
         design_timesteps=manifest.timesteps,

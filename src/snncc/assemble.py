@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import onnx
 
 from snncc import manifest as manifests
@@ -23,6 +24,7 @@ from snncc.manifest import Manifest
 from snncc.pipeline import Progress, quiet
 from snncc.recipe import Recipe
 from snncc.report import make
+from snncc.report.document import Search
 from snncc.sources import described
 
 
@@ -50,6 +52,7 @@ def bundle_files(
     shapes: Mapping[str, Dims],
     emit: Target,
     emit_options: EmitOptions,
+    search: Search | None = None,
     progress: Progress = quiet,
 ) -> tuple[dict[str, bytes], Manifest, tuple[str, ...]]:
     """The bytes of every hashed file of a bundle, its manifest, and the notes of the emitted target."""
@@ -85,7 +88,8 @@ def bundle_files(
         files={},
     )
     now = {key: manifests.sha256(data) for key, data in files.items()}
-    files |= make.report_files(make.first_report(network, manifest, truth, samples, manifest.samples, now, progress))
+    report = make.first_report(network, manifest, truth, samples, manifest.samples, now, progress)
+    files |= make.report_files(msgspec.structs.replace(report, search=search))
     hashes = {key: manifests.sha256(data) for key, data in files.items()}
     manifest = manifests.with_files(manifest, hashes)
     return {**files, "manifest.json": manifests.encode(manifest)}, manifest, notes

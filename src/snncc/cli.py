@@ -12,6 +12,8 @@ from typing import Any
 import click
 
 from snncc import __version__
+from snncc.cli_batch import batch_command
+from snncc.cli_emit import emit_command
 from snncc.cli_options import JSON, MODEL, QUIET, SHAPE, parse_numbers, parse_setting, parse_shapes
 from snncc.cli_report import compare_command, report_command
 from snncc.errors import SnnccError, UsageError
@@ -46,9 +48,12 @@ def check_command(model: Path, shapes: tuple[str, ...], as_json: bool) -> None:
 
 @cli.command("convert")
 @MODEL
-@click.option("--method", help="A method from `snncc methods` (default: dnisnm).")
+@click.option("--method", help="A method from `snncc methods` (default: matched), or auto.")
 @click.option("--recipe", "recipe_file", type=click.Path(path_type=Path), help="A recipe file of your own (TOML).")
 @click.option("--timesteps", type=click.IntRange(1, 1 << 20), help="The design T (default: 8; qffs, zou: settled T).")
+@click.option("--max-drop", type=click.FloatRange(0, 100), help="--method auto: points lost at most (default: 1).")
+@click.option("--max-operations", type=click.FloatRange(0), help="--method auto: synaptic operations at most.")
+@click.option("--levels", type=click.IntRange(1, 4), help="Spikes that a neuron may emit in one step (default: 1).")
 @click.option("--calib", type=click.Path(path_type=Path), help=".npz, .npy or image folder to calibrate on.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The bundle to write (default: ./NAME.snn).")
 @click.option(
@@ -81,6 +86,9 @@ def convert_command(
     method: str | None,
     recipe_file: Path | None,
     timesteps: int | None,
+    max_drop: float | None,
+    max_operations: float | None,
+    levels: int | None,
     calib: Path | None,
     out: Path | None,
     emit: Any,
@@ -102,6 +110,7 @@ def convert_command(
     import msgspec
 
     from snncc import api, console, manifest, output
+    from snncc.auto import Target
     from snncc.data import Preprocessing
     from snncc.ir.text import to_text
 
@@ -117,6 +126,7 @@ def convert_command(
         raise UsageError(f"preprocessing: {error}", cure="see `snncc convert --help`") from None
     if method is None and recipe_file is None:
         console.notice(f"no --method given: using {api.DEFAULT_METHOD}")
+    target = Target(max_drop=max_drop, operations=max_operations)
     stages: dict[str, bytes] = {}
 
     def observe(index: int, name: str, network: Any, record: Any) -> None:
@@ -130,6 +140,8 @@ def convert_command(
                 method=method,
                 recipe=recipe_file,
                 timesteps=timesteps,
+                target=None if target == Target() else target,
+                levels=levels,
                 calib=calib,
                 out=out,
                 granularity=granularity,
@@ -163,7 +175,7 @@ def convert_command(
 @click.argument("bundle", type=click.Path(path_type=Path), required=False)
 @click.option("--timesteps", type=click.IntRange(1, 1 << 20), help="T (default: the design T).")
 @click.option("--data", type=click.Path(path_type=Path), help="Other data than the bundle's samples.")
-@click.option("--engine", type=click.Choice(["torch", "reference"]), default="torch", show_default=True)
+@click.option("--engine", type=click.Choice(["torch", "reference", "onnx"]), default="torch", show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @QUIET
 @JSON
@@ -248,6 +260,8 @@ def explain_command(name: str) -> None:
 cli.add_command(report_command)
 cli.add_command(compare_command)
 cli.add_command(finetune_command)
+cli.add_command(batch_command)
+cli.add_command(emit_command)
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from snncc.compare import Comparison
     from snncc.errors import SnnccError
     from snncc.frontend.inspect import Inspection
+    from snncc.ir.analog_tail import AnalogTail
     from snncc.report.document import Report
     from snncc.report.tables import Table as Cells
     from snncc.simulation import Simulation
@@ -118,6 +119,8 @@ def show_inspection(result: Inspection) -> None:
         say(f"analog (functions on running means): {some(result.analog)}")
     if result.foreign:
         say(f"foreign (evaluated by onnxruntime): {some(result.foreign)}")
+    if result.analog_tail:
+        notice(f"analog tail: {tail_text(result.analog_tail)}")
     if result.one_at_a_time:
         notice(f"samples run one at a time: {result.one_at_a_time}")
 
@@ -126,6 +129,11 @@ def some(names: Sequence[str]) -> str:
     """The first names of a list and how many it leaves out."""
     rest = f" and {len(names) - 12} more" if len(names) > 12 else ""
     return ", ".join(map(safe_name, names[:12])) + rest
+
+
+def tail_text(tail: AnalogTail) -> str:
+    """What stands behind a network."""
+    return f"{tail} run in onnxruntime on the outputs at read-out; they give {some(tail.outputs)}"
 
 
 def certificate_text(found: Certificate) -> str:
@@ -159,10 +167,18 @@ def show_converted(result: Converted) -> None:
     analog = [n.node for r in manifest.records for n in r.notes if n.kind == "analog"]
     if analog:
         say(f"analog (functions on running means): {some(analog)}")
+    if result.network.analog_tail is not None:
+        notice(f"analog tail: {tail_text(result.network.analog_tail)}")
     if manifest.certificate is not None:
         say(certificate_text(manifest.certificate))
     say(f"calibrated on {manifest.calibration.count} samples of {safe_name(manifest.calibration.source)}")
-    say(decode(result.files["report.json"]).verdict)
+    report = decode(result.files["report.json"])
+    if report.search is not None:
+        from snncc.report import tables
+
+        title = f"Tried for {report.search.target}, judged on {report.search.samples} held-back samples"
+        show_cells(title, tables.search(report.search))
+    say(report.verdict)
     if result.path is not None:
         say(f"wrote {result.path}, the report is {result.path / 'report.html'}")
 
@@ -180,9 +196,16 @@ def show_simulation(result: Simulation, outputs: Sequence[str]) -> None:
         ]
         if accuracy:
             rows.append(["ANN", percent(ann), percent(1.0), "0"])
+        if (reference := result.reference) is not None:
+            values = [reference.accuracy, reference.agreement] if accuracy else [reference.agreement]
+            cells = [percent(by_output(value, outputs)[name]) for value in values]
+            rows.append([f"quantised, T={reference.timesteps}", *cells, "-"])
         columns = ("T", *(["accuracy"] if accuracy else []), "agreement with ANN", "relative error")
         title = f"{safe_name(result.name)} by {result.method}, {result.samples} samples, {result.device}"
         table(title + (f", output {safe_name(name)}" if len(outputs) > 1 else ""), columns, rows)
+    for name, agreed in result.analog_tail.items():
+        rows = [[t, percent(v), percent(agreed.equal[t]) if agreed.equal else "-"] for t, v in agreed.shape.items()]
+        table(f"analog tail, output {safe_name(name)}", ("T", "shape of the ANN's", "equal to the ANN's"), rows)
     rate = "-" if result.firing_rate is None else f"{result.firing_rate:.4f}"
     say(f"spikes per neuron and step at T={result.timesteps}: {rate} ({result.neurons:,} neurons)")
     say(f"synaptic operations per sample at T={result.timesteps}: {result.synaptic_operations:,.0f}")

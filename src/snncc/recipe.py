@@ -139,6 +139,14 @@ def granular_passes(recipe: Recipe) -> list[str]:
     ]
 
 
+def with_levels(recipe: Recipe, levels: int) -> Recipe:
+    """The recipe whose neurons emit up to `levels` spikes in one step. Raises RecipeError where none can."""
+    takers = [e.use for e in recipe.passes if e.use in BY_NAME and "levels" in BY_NAME[e.use].options.__struct_fields__]
+    if not takers:
+        raise RecipeError(f"recipe {recipe.name} has no neuron with levels", cure="leave --levels out")
+    return with_options(recipe, [(name, "levels", levels) for name in dict.fromkeys(takers)])
+
+
 def with_granularity(recipe: Recipe, granularity: str) -> Recipe:
     """The recipe with the granularity of its thresholds set."""
     takers = granular_passes(recipe)

@@ -13,17 +13,26 @@ import numpy.typing as npt
 
 from snncc.data import Dataset
 from snncc.errors import DataError, UsageError
+from snncc.execute.analog_tail import TailAgreement, TailTally
 from snncc.execute.ann import Truth
 from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.classes import carries_values
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS
+from snncc.ir.nodes import NEURONS, Node
 from snncc.metrics import Energy, energies
 
 Array = npt.NDArray[Any]
 SCHEMA = "snncc/simulate/1"
 #: "Within 1 point": the SNN's accuracy (or agreement, without labels) against the ANN's.
 POINT = 0.01
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """What the quantised reference gives at T: the same network layer by layer, without time between the layers."""
+
+    timesteps: int
+    accuracy: Any
+    agreement: Any
 
 
 class Simulation(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +43,9 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     last T. synaptic_operations: mean per sample at the last T, by real fan-out; graded_operations: those among them
     whose event carries another value than a spike's, so that each is a multiplication. energy: by the papers' models.
     within_one_point: the first T of those measured from which on the accuracy (agreement) is within 0.01 of the ANN's.
+    reference: the quantised reference at the last T; ANN - reference is lost by quantisation, reference - SNN by
+    asynchrony (either can be negative).
+    analog_tail: how the outputs behind the network agree with the ANN's, by name, where there are any.
     """
 
     schema: str = SCHEMA
@@ -60,6 +72,8 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     multiply_accumulates: int
     clamped: dict[str, int]
     within_one_point: int | None
+    reference: Reference | None = None
+    analog_tail: dict[str, TailAgreement] = {}
 
 
 class Executor(Protocol):
@@ -132,9 +146,12 @@ def batches(data: Dataset, size: int) -> Iterator[tuple[dict[str, Array], Array 
         start += count
 
 
-def output_first(array: Array, axis: int | None) -> Array:
-    """(N, ...) from a value whose samples lie on `axis`; None: it is that of one sample."""
-    return array[np.newaxis] if axis is None else np.moveaxis(array, axis, 0)
+def output_first(array: Array, node: Node, samples: int = 1) -> Array:
+    """(N, ...) from the value of a node, the rows of one sample on an axis of their own; `samples` may share it."""
+    if node.batch is None:
+        return np.broadcast_to(array.reshape(-1, *node.shape), (samples, *node.shape))
+    split = (*array.shape[: node.batch], -1, node.shape[node.batch], *array.shape[node.batch + 1 :])
+    return np.moveaxis(array.reshape(split), node.batch, 0)
 
 
 def simulate_network(
@@ -149,8 +166,11 @@ def simulate_network(
     neurons: int,
     progress: Callable[[str, int, int], None],
     points: Sequence[int] = (),
+    reference: Callable[[Mapping[str, Array]], Mapping[str, Array]] | None = None,
 ) -> dict[str, Any]:
     """The measured part of a `Simulation`; `points`: the T to measure (default: 1, 2, 4, ... and T).
+
+    `reference` gives the outputs of the quantised reference for one batch.
 
     Raises DataError for labels that do not fit, UsageError for T < 1.
     """
@@ -159,7 +179,8 @@ def simulate_network(
     if not len(data):
         raise DataError(f"{data.source} holds no samples", cure="give at least one sample")
     points = tuple(points) or checkpoints(timesteps)
-    tallies = {name: Tally(points) for name in network.outputs}
+    tallies, tail = {name: Tally(points) for name in network.outputs}, TailTally(network, points)
+    synchronous = {name: Tally((timesteps,)) for name in network.outputs}
     positive, negative, done = 0.0, 0.0, 0
     events: dict[str, Array] = {}
     clamped: dict[str, int] = {}
@@ -168,16 +189,23 @@ def simulate_network(
         known = {name: axis for name, axis in axes.items() if axis is not None}
         expected = truth.run(feeds, list(network.outputs), batch_axes=known)
         found = executor.run(feeds, timesteps, points, first_sample=done)
+        count = len(next((a for a in feeds.values() if a.ndim), [None]))
         for name, tally in tallies.items():
-            axis = axes[name]
-            steps = [output_first(o, axis) for o in found.outputs[name]]
-            tally.add(np.stack(steps), output_first(expected[name], axis).reshape(steps[0].shape), labels)
+            steps = [output_first(o, network[name], count) for o in found.outputs[name]]
+            tally.add(np.stack(steps), output_first(expected[name], network[name], count), labels)
+        for name, output in (reference(feeds) if reference is not None else {}).items():
+            synchronous[name].add(
+                output_first(output, network[name], count)[np.newaxis],
+                output_first(expected[name], network[name], count),
+                labels,
+            )
+        tail.add(found.outputs, expected)
         for name, counts in found.events.items():
             events[name] = events.get(name, 0) + counts.astype(np.float64)
         positive, negative = positive + found.positive, negative + found.negative
-        for name, count in found.clamped.items():
-            clamped[name] = clamped.get(name, 0) + count
-        done += len(next((a for a in feeds.values() if a.ndim), [None]))
+        for name, moved in found.clamped.items():
+            clamped[name] = clamped.get(name, 0) + moved
+        done += count
         progress("simulating", done, len(data))
     labelled = data.labels is not None
     several = len(tallies) > 1
@@ -188,6 +216,11 @@ def simulate_network(
     accuracy = {n: t.by_step(t.right, done) if labelled and t.classifies else None for n, t in tallies.items()}
     ann = {n: t.ann_right / done if labelled and t.classifies else None for n, t in tallies.items()}
     agreement = {n: t.by_step(t.agree, done) for n, t in tallies.items()}
+
+    def shares(found: Mapping[str, Tally]) -> dict[str, Any]:
+        right = {n: float(t.right[-1] / done) if labelled and t.classifies else None for n, t in found.items()}
+        return {"accuracy": whole(right), "agreement": whole({n: float(t.agree[-1] / done) for n, t in found.items()})}
+
     first = next(iter(tallies))
     operations = {name: float((counts * fan_out[name]).sum()) for name, counts in events.items()}
     graded = sum(count for name, count in operations.items() if carries_values(network, network[name]))
@@ -205,6 +238,8 @@ def simulate_network(
         "graded_operations": graded / done,
         "energy": energies(network, events, fan_out, timesteps=timesteps, samples=done),
         "clamped": clamped,
+        "reference": None if reference is None else Reference(timesteps=timesteps, **shares(synchronous)),
+        "analog_tail": tail.agreement(),
         "within_one_point": settled(curve or {}, float(target or 0.0)),
     }
 
@@ -230,6 +265,7 @@ def simulation(
     timesteps: int,
     progress: Callable[[str, int, int], None],
     points: Sequence[int] = (),
+    reference: Callable[[Mapping[str, Array]], Mapping[str, Array]] | None = None,
     **described: Any,
 ) -> Simulation:
     """A `Simulation` of `data`; `described`: the fields that name where network and data come from."""
@@ -245,6 +281,7 @@ def simulation(
         neurons=neurons,
         progress=progress,
         points=points,
+        reference=reference,
     )
     return Simulation(
         timesteps=timesteps,

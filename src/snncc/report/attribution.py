@@ -82,7 +82,6 @@ def attribute(
     networks = {frozenset[str](): net, **networks}
     tried = {key: Tried(Engine(network)) for key, network in networks.items()}
     layers, first = layers_of(net), net.outputs[0]
-    axis = net[first].batch
     entries = sum(int(np.prod(net[name].shape)) for name in layers)
     batch, piece = plan(net, timesteps, len(data))
     batch = max(1, min(batch, (1 << 26) // max(1, entries)))
@@ -91,14 +90,14 @@ def attribute(
     for feeds, given in batches(data, batch):
         expected = ann_values(net, truth, [*layers, first], feeds)
         values = {**feeds, **{name: expected[name] for name in layers if name in expected}}
-        a = output_first(expected[first], axis)
+        a = output_first(expected[first], net[first])
         wanted = given if labelled and given is not None else choices(a)
         ann_right += int((choices(a) == wanted).sum())
         power += float(np.square(a.astype(np.float64)).sum())
         for one in tried.values():
             inputs: Mapping[str, Any] = {n.name: values[n.name] for n in one.engine.network.inputs}
             run = one.engine.run(inputs, timesteps, steps_at_once=piece, count=False)
-            y = output_first(to_numpy(run.outputs[first][-1]), axis)
+            y = output_first(to_numpy(run.outputs[first][-1]), net[first])
             one.right += int((choices(y) == wanted).sum())
             one.squared += float(np.square(y.astype(np.float64) - a.reshape(y.shape)).sum())
             done += len(a)

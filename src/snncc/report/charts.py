@@ -161,6 +161,19 @@ def against_steps(name: str, label: str, series: Sequence[Series], levels: Seque
     return svg(label, join(parts), name=name)
 
 
+def scatter(name: str, label: str, points: Sequence[tuple[float, float, str, str]], x_name: str) -> Markup:
+    """Fractions against a positive quantity: (x, value, class, tip) of each point."""
+    low, high = decades(x for x, _, _, _ in points)
+    across = Axis(low, high, LEFT, WIDTH - RIGHT, logarithmic=True)
+    up = Axis(0, 1, HEIGHT - BOTTOM, TOP)
+    ticks = [10.0**e for e in range(round(math.log10(low)), round(math.log10(high)) + 1)]
+    parts = [
+        frame([(across(x), f"{x:,.0f}") for x in ticks], [(up(v / 4), f"{25 * v} %") for v in range(5)], x_name),
+        *(dot(across(x), up(y), kind, tip) for x, y, kind, tip in points),
+    ]
+    return svg(label, join(parts), name=name)
+
+
 def by_layer(
     name: str,
     label: str,

@@ -248,6 +248,32 @@ class Origin(Part, frozen=True, kw_only=True):
     preprocessing: str
 
 
+class Trial(Part, frozen=True, kw_only=True):
+    """One network that `--method auto` tried. drop: points below the ANN. front: on the Pareto front of `value`
+    against `synaptic_operations`."""
+
+    method: str
+    timesteps: int
+    granularity: str
+    levels: int
+    value: float
+    drop: float
+    synaptic_operations: float
+    firing_rate: float | None
+    front: bool = False
+    chosen: bool = False
+
+
+class Search(Part, frozen=True, kw_only=True):
+    """What `--method auto` tried on held-back calibration samples, and the target in words."""
+
+    metric: str
+    ann: float
+    samples: int
+    target: str
+    trials: tuple[Trial, ...]
+
+
 class Report(Part, frozen=True, kw_only=True):
     """The report. `warnings`: what a user must know before trusting a number; `notes`: every approximation, analog
     node and remark, with the pass it comes from; `simulation`: what the curve is drawn from."""
@@ -275,6 +301,7 @@ class Report(Part, frozen=True, kw_only=True):
     advice: tuple[Advice, ...]
     attribution: Attribution | None = None
     certificate: Certificate | None = None
+    search: Search | None = None
     origin: Origin
 
 

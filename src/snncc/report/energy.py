@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 
 from snncc.ir.analysis import multiply_accumulates, tail
-from snncc.ir.classes import carried
+from snncc.ir.classes import carried, event_products
 from snncc.ir.network import Network
 from snncc.ir.nodes import NEURONS, SPIKING, Differential
 from snncc.report.document import Energy, EnergyModel, rounded
@@ -42,19 +42,21 @@ def dense_operations(net: Network, timesteps: int) -> float:
     """Multiply-accumulates per sample that no event drives.
 
     What no spike reaches is the same at every step and computed once. Functions of means, and weighted nodes behind
-    weighted nodes, are computed at every step, or once where no neuron follows.
+    weighted nodes, are computed at every step, or once where no neuron follows; products of events are driven by them.
     """
-    edges, end, total = carried(net), tail(net), 0.0
+    edges, end, products, total = carried(net), tail(net), event_products(net), 0.0
     driven: set[str] = set()
     for node in net.nodes:
         if isinstance(node, SPIKING) or not driven.isdisjoint(node.inputs):
             driven.add(node.name)
-        count = multiply_accumulates(net, node.function if isinstance(node, Differential) else node)
+        count = multiply_accumulates(net, node)
         if not count:
             continue
         kinds: frozenset[str] = frozenset().union(*[edges[name] for name in node.inputs])
         if node.name not in driven:
             total += count
+        elif node.name in products:
+            continue
         elif isinstance(node, Differential) or "graded" in kinds:
             total += count if node.name in end else count * timesteps
     return total

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from snncc.execute.ann import Truth
+from snncc.execute.synchronous import Synchronous
 from snncc.execute.torch_dispatch import events
 from snncc.execute.torch_engine import Engine
-from snncc.execute.torch_layout import Value, unfold
 from snncc.execute.torch_session import Session
 from snncc.ir.classes import node_class
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS, Affine, Constant, Differential, Input, LeakyIF, MultiThreshold, Neuron, Node
+from snncc.ir.nodes import NEURONS, Affine, LeakyIF, MultiThreshold, Node
 from snncc.report.document import Layer, Raster, rounded
 from snncc.report.statistics import LayerSums
 from snncc.simulation import Counted, choices, output_first
@@ -60,60 +60,6 @@ def ann_values(net: Network, truth: Truth, names: Sequence[str], feeds: Mapping[
         shift = net.arrays[reader.shift] if reader.shift else 0.0
         values[name] = (np.asarray(found[reader.name]) - shift) / scale
     return values
-
-
-@dataclass(slots=True)
-class Walk:
-    """One evaluation of a network without time between the layers: neurons get a constant current for T steps."""
-
-    engine: Engine
-    timesteps: int
-    piece: int
-
-    @torch.no_grad()
-    def run(self, feeds: Mapping[str, Any], forced: Mapping[str, Array]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """(mean output of every layer and output, current into every neuron); `forced` values go on downstream."""
-        engine, net = self.engine, self.engine.network
-        session = Session(engine, feeds, self.timesteps, (self.timesteps,), None, False)
-        values: dict[str, Tensor] = {}
-        means: dict[str, Tensor] = {}
-        currents: dict[str, Tensor] = {}
-        for node in net.nodes:
-            inputs = [values[name] for name in node.inputs]
-            if isinstance(node, NEURONS):
-                currents[node.name] = inputs[0]
-                values[node.name] = means[node.name] = self.drive(session, node, inputs[0])
-            elif isinstance(node, (Input, Constant)):
-                values[node.name] = engine.plain(node, [], 1.0, session.samples, feeds)
-            elif node.name in engine.emits or isinstance(node, Differential):
-                values[node.name] = means[node.name] = self.once(session, node, inputs, feeds)
-            else:
-                values[node.name] = engine.plain(node, inputs, 1.0, session.samples, feeds)
-            if node.name in net.outputs:
-                means[node.name] = values[node.name]
-            if node.name in forced:
-                values[node.name] = engine.tensor(forced[node.name])
-            for name in engine.last_use.get(node.name, ()):
-                values.pop(name, None)
-        return means, currents
-
-    def once(self, session: Session, node: Node, inputs: Sequence[Tensor], feeds: Mapping[str, Any]) -> Tensor:
-        """A function of the means; a node that makes spikes of the input counts as its mean, the input."""
-        if not isinstance(node, Differential):
-            return inputs[0]
-        return session.cast(session.once(node, [Value(x, "steady") for x in session.clamp(node, inputs)]))
-
-    def drive(self, session: Session, node: Neuron, current: Tensor) -> Tensor:
-        """The mean that a neuron emits in T steps of a constant current."""
-        total: Tensor | None = None
-        for begin in range(0, self.timesteps, self.piece):
-            end = min(begin + self.piece, self.timesteps)
-            session.begin = begin
-            fired = session.fire(node, Value(current, "steady"), session.gates(begin, end))
-            part = unfold(fired.data, node.batch, end - begin).sum(0)
-            total = part if total is None else total + part
-        divisor = self.engine.network.schedule.divisor(self.timesteps)
-        return current if total is None else total / divisor
 
 
 @dataclass(slots=True)
@@ -163,8 +109,8 @@ class Probe:
         into = {n: net[n].inputs[0] for n in names if isinstance(net[n], NEURONS)}
         expected = ann_values(net, self.truth, list(dict.fromkeys([*names, *into.values()])), feeds)
         forced = {name: a for name, a in expected.items() if name in self.engine.emits}
-        alone, currents = Walk(self.engine, timesteps, self.piece).run(feeds, forced)
-        synchronous, _ = Walk(self.engine, timesteps, self.piece).run(feeds, {})
+        alone, currents = Synchronous(self.engine, timesteps, self.piece).run(feeds, forced)
+        synchronous, _ = Synchronous(self.engine, timesteps, self.piece).run(feeds, {})
         for name, sums in self.sums.items():
             total = watcher.totals.get(name)
             divisor = net.schedule.divisor(timesteps)

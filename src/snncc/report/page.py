@@ -99,6 +99,33 @@ def attribution_part(report: Report) -> dict[str, Any] | None:
     }
 
 
+def search_part(report: Report) -> dict[str, Any] | None:
+    """What `--method auto` tried: accuracy against synaptic operations."""
+    found = report.search
+    if found is None:
+        return None
+    places = [
+        (
+            t.synaptic_operations,
+            t.value,
+            "c1" if t.front else "own",
+            (
+                f"{t.method}, T={t.timesteps}, {t.granularity}, levels {t.levels}: {percent(t.value)}, "
+                f"{amount(t.synaptic_operations)} operations{', chosen' if t.chosen else ''}"
+            ),
+        )
+        for t in found.trials
+    ]
+    table = tables.search(found)
+    return {
+        "svg": charts.scatter("search", f"{found.metric} against operations", places, "synaptic operations per sample"),
+        "columns": table.columns,
+        "rows": table.rows,
+        "caption": f"The cheapest network with {found.target}, chosen on {found.samples} held-back calibration "
+        f"samples; filled: the Pareto front. ANN {percent(found.ann)}.",
+    }
+
+
 def histogram_parts(report: Report) -> list[dict[str, Any]]:
     """One small chart per layer with thresholds."""
     parts = []
@@ -151,6 +178,7 @@ def page(report: Report) -> bytes:
         },
         layers=layer_part(report),
         attribution=attribution_part(report),
+        search=search_part(report),
         histograms=histogram_parts(report),
         rasters=raster_parts(report),
         energy={

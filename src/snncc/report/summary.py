@@ -55,6 +55,7 @@ def report(
         )
     if findings.measured.synthetic:
         warnings.append("measured on synthetic inputs: accuracy and errors say little about your data")
+    warnings += [line.text for line in tail_lines(network)[:1]]
     made = Report(
         name=manifest.name,
         method=manifest.method,
@@ -70,7 +71,10 @@ def report(
             )
             for r in manifest.records
         ),
-        notes=tuple(note_line(note, record.name) for record in manifest.records for note in record.notes),
+        notes=(
+            *tail_lines(network),
+            *(note_line(note, record.name) for record in manifest.records for note in record.notes),
+        ),
         simulation=findings.simulation,
         curves=curves(findings.simulation, network.outputs),
         reference=findings.reference,
@@ -149,6 +153,14 @@ def origin(manifest: Manifest, hashes: Mapping[str, str]) -> Origin:
         ),
         preprocessing=msgspec.json.encode(manifest.preprocessing, order="deterministic").decode(),
     )
+
+
+def tail_lines(network: Network) -> tuple[NoteLine, ...]:
+    """The line that names an analog tail."""
+    if (tail := network.analog_tail) is None:
+        return ()
+    text = f"analog tail: {tail} run in onnxruntime on the outputs at read-out; curves are measured in front of them"
+    return tuple(NoteLine(kind="analog", node=name, text=text, by="lowering") for name in tail.outputs)
 
 
 def note_line(note: Note, by: str) -> NoteLine:

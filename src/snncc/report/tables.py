@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from snncc.frontend.names import safe_name
-from snncc.report.document import Attribution, Curve, Energy, Layer, PassLine, rounded
+from snncc.report.document import Attribution, Curve, Energy, Layer, PassLine, Search, rounded
 from snncc.report.text import amount, count, percent, points, ratio, small
 
 
@@ -168,6 +168,34 @@ def energy(found: Energy) -> Table:
             figure(over(m.snn, m.quantised), ratio(m.snn, m.quantised)),
         ]
         for m in found.models
+    ]
+    return Table(columns, rows)
+
+
+def search(found: Search) -> Table:
+    """What `--method auto` tried, cheapest first."""
+    columns = (
+        Column("method", numeric=False),
+        Column("T"),
+        Column("per", numeric=False, help="what shares one threshold"),
+        Column("levels", help="spikes that a neuron may emit in one step"),
+        Column(found.metric),
+        Column("lost", help="points below the ANN"),
+        Column("SOP", help="synaptic operations per sample"),
+        Column("front", numeric=False, help="no other trial is better in one and as good in the other"),
+    )
+    rows = [
+        (
+            word(t.method),
+            figure(t.timesteps, str(t.timesteps)),
+            word(t.granularity),
+            figure(t.levels, str(t.levels)),
+            figure(t.value, percent(t.value)),
+            figure(t.drop, f"{t.drop:.2f}"),
+            figure(t.synaptic_operations, amount(t.synaptic_operations)),
+            word("chosen" if t.chosen else "yes" if t.front else ""),
+        )
+        for t in sorted(found.trials, key=lambda t: t.synaptic_operations)
     ]
     return Table(columns, rows)
 
