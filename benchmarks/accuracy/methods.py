@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Accuracy of the post-training methods on CIFAR-10 ResNet-20, at several T.
 
-    python benchmarks/methods.py --data ../shared/data [--methods rate,opi] [--timesteps 4,8] [--test 500]
+    python benchmarks/accuracy/methods.py --data ../shared/data [--methods rate,opi] [--timesteps 4,8] [--test 500]
 
 Calibrated on training images without labels; methods that depend on the design T are converted for each T, the others
 once. Prints one Markdown row per method as soon as it is measured.
@@ -16,40 +16,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from networks import RESNET20, SHEET, cifar, final_images, sheets
 
 from snncc import pipeline, recipe
-from snncc.data import Dataset, Preprocessing
-from snncc.execute.ann import Truth
+from snncc.compare import depends_on_timesteps
+from snncc.data import Dataset
 from snncc.execute.plan import plan
 from snncc.execute.torch_engine import Engine
-from snncc.frontend.load import load
-from snncc.frontend.lower import lowered_network
-from snncc.frontend.normalize import normalize
-from snncc.frontend.samples import samples_first
 from snncc.ir.network import Network
 
-METHODS = ("rate", "rmp", "opi", "dnisnm", "chen", "msat", "burst", "calibration", "ltb")
-#: Methods whose passes use the design T.
-DESIGNED = ("msat", "calibration")
+METHODS = ("rate", "rmp", "opi", "dnisnm", "chen", "msat", "burst", "calibration", "ltb", "matched")
 TIMESTEPS = (4, 8, 16, 32, 64, 128)
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-def training_images(folder: Path, count: int) -> np.ndarray:
-    """The first images of the training sheets, (N, 32, 32, 3) uint8."""
-    sheets = sorted(folder.glob("*.webp"))[: -(-count // 1000)]
-    pictures = [np.asarray(Image.open(sheet).convert("RGB")) for sheet in sheets]
-    tiles = [p.reshape(20, 32, 50, 32, 3).transpose(0, 2, 1, 3, 4).reshape(1000, 32, 32, 3) for p in pictures]
-    return np.concatenate(tiles)[:count]
-
-
-def dataset(name: str, images: np.ndarray, labels: np.ndarray | None) -> Dataset:
-    """Images as the network takes them."""
-    prepared = Preprocessing(scale=1 / 255, mean=MEAN, std=STD, layout="nhwc-to-nchw")
-    return Dataset(
-        inputs={name: images}, labels=labels, source="CIFAR-10", preprocessing=prepared, continuous=frozenset({name})
-    )
 
 
 def accuracies(network: Network, data: Dataset, timesteps: tuple[int, ...], device: str) -> list[float]:
@@ -72,7 +49,7 @@ def main() -> None:
     """Parse, convert, simulate, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", default="models/akamaster__resnet20_op13.onnx")
+    parser.add_argument("--model", default=RESNET20)
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--timesteps", default=",".join(map(str, TIMESTEPS)))
     parser.add_argument("--calibration", type=int, default=2000, help="images of the training sheets, from the first")
@@ -84,34 +61,30 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     steps = tuple(sorted(int(t) for t in options.timesteps.split(",")))
-    proto = samples_first(load(options.data / options.model), {})
-    truth, network = Truth(proto, threads=options.threads), lowered_network(normalize(proto))
-    name = network.inputs[0].name
-    images = training_images(options.data / "cifar10_train_b1to4", options.calibration + options.validate)
-    calibration = dataset(name, images[: options.calibration], None)
+    model = cifar(options.data, options.model, options.threads)
+    images, labels = sheets(options.data, range(-(-(options.calibration + options.validate) // SHEET)))
+    calibration = model.dataset(images[: options.calibration])
     if options.validate:
-        labels = np.load(options.data / "cifar10_train_b1to4" / "labels.npy")[options.calibration : len(images)]
-        test = dataset(name, images[options.calibration :], labels)
+        kept = slice(options.calibration, options.calibration + options.validate)
+        test = model.dataset(images[kept], labels[kept])
     else:
-        arrays = np.load(options.data / "cifar10_test500.npz")
-        test = dataset(name, arrays["x"][: options.test], arrays["y"][: options.test].astype(np.int64))
-    feeds = next(test.batches(len(test)))
-    ann = truth.run(feeds, list(network.outputs))[network.outputs[0]].argmax(1)
+        test = model.dataset(*final_images(options.data, options.test))
+    ann = model.choices(test)
     print(f"ANN {100 * float(np.mean(ann == test.labels)):.1f} % of {len(test)} images\n")
     print("| method | " + " | ".join(f"T={t}" for t in steps) + " | seconds |")
     print("|---|" + "---|" * (len(steps) + 1), flush=True)
     for method in options.methods.split(","):
         began, row = time.perf_counter(), []
-        for group in [(t,) for t in steps] if method in DESIGNED else [steps]:
+        for group in [(t,) for t in steps] if depends_on_timesteps(recipe.load_method(method)) else [steps]:
             chosen = recipe.load_method(method)
             for text in options.set:
                 key, _, value = text.partition("=")
                 pass_name, _, option = key.partition(".")
                 chosen = recipe.with_options(chosen, [(pass_name, option, tomllib.loads(f"v = {value}")["v"])])
             outcome = pipeline.run(
-                network,
+                model.network,
                 recipe.steps(chosen),
-                truth=truth,
+                truth=model.truth,
                 calibration=calibration,
                 timesteps=max(group),
                 seed=0,
