@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -81,6 +82,48 @@ def as_weight(delta: Tensor, node: Weighted, weight: Tensor) -> Tensor:
     return spread.movedim(-1, 1).reshape(weight.shape)
 
 
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Sums over rows of features F and residuals R per group: what a regression needs of them, in float64."""
+
+    rows: int
+    f: Tensor  # (groups, 1, features)
+    r: Tensor  # (groups, 1, outputs)
+    ff: Tensor
+    fr: Tensor
+    rr: Tensor  # (groups,)
+
+    @staticmethod
+    def of(features: Tensor, residual: Tensor) -> Moments:
+        """Of features (groups, rows, features) and residuals (groups, rows, outputs)."""
+        f, r = features.double(), residual.double()
+        turned = f.transpose(1, 2)
+        sums = f.sum(1, keepdim=True), r.sum(1, keepdim=True)
+        return Moments(f.shape[1], *sums, turned @ f, turned @ r, r.square().sum((1, 2)))
+
+    def __add__(self, other: Moments) -> Moments:
+        """Of the rows of both."""
+        names = ("rows", "f", "r", "ff", "fr", "rr")
+        return Moments(*(getattr(self, name) + getattr(other, name) for name in names))
+
+    def solve(self, strength: float) -> tuple[Tensor, Tensor]:
+        """Coefficients and intercepts of a ridge regression per group, see `ridge`."""
+        diagonal = self.ff.diagonal(dim1=1, dim2=2)
+        damping = (strength * diagonal.mean(1).clamp_min(1e-30))[:, None, None]
+        gram = self.ff - self.f.transpose(1, 2) @ self.f / self.rows
+        cross = self.fr - self.f.transpose(1, 2) @ self.r / self.rows
+        eye = torch.eye(gram.shape[1], dtype=gram.dtype)
+        delta = torch.linalg.solve(gram + damping * eye, cross)
+        return delta, ((self.r - self.f @ delta) / self.rows)[:, 0]
+
+    def loss(self, delta: Tensor, intercept: Tensor) -> float:
+        """sum |R - F d - c|^2 over these rows."""
+        c = intercept[:, None]
+        mixed = (delta * (self.ff @ delta - 2 * self.fr)).sum((1, 2))
+        shift = (c * (2 * (self.f @ delta - self.r) + self.rows * c)).sum((1, 2))
+        return float((self.rr + mixed + shift).sum())
+
+
 def ridge(features: Tensor, residual: Tensor, strength: float) -> tuple[Tensor, Tensor]:
     """Coefficients and intercepts of a ridge regression per group; the intercept is not penalised.
 
@@ -89,19 +132,15 @@ def ridge(features: Tensor, residual: Tensor, strength: float) -> tuple[Tensor, 
     features: (groups, rows, features), residual: (groups, rows, outputs); float64. With fewer rows than features the
     dual form (F F' + strength m I) is solved.
     """
+    if features.shape[1] >= features.shape[2]:
+        return Moments.of(features, residual).solve(strength)
     f, r = features.double(), residual.double()
     power = f.square().sum(1).mean(1).clamp_min(1e-30)
     mean_f, mean_r = f.mean(1, keepdim=True), r.mean(1, keepdim=True)
     f, r = f - mean_f, r - mean_r
-    damping = (strength * power)[:, None, None]
-    if f.shape[1] < f.shape[2]:
-        gram = f @ f.transpose(1, 2)
-        eye = torch.eye(f.shape[1], dtype=f.dtype)
-        delta = f.transpose(1, 2) @ torch.linalg.solve(gram + damping * eye, r)
-    else:
-        gram = f.transpose(1, 2) @ f
-        eye = torch.eye(f.shape[2], dtype=f.dtype)
-        delta = torch.linalg.solve(gram + damping * eye, f.transpose(1, 2) @ r)
+    gram = f @ f.transpose(1, 2)
+    eye = torch.eye(f.shape[1], dtype=f.dtype)
+    delta = f.transpose(1, 2) @ torch.linalg.solve(gram + (strength * power)[:, None, None] * eye, r)
     return delta, (mean_r - mean_f @ delta)[:, 0]
 
 
@@ -109,19 +148,21 @@ def ridge(features: Tensor, residual: Tensor, strength: float) -> tuple[Tensor, 
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)
 
 
-def validated(features: Tensor, residual: Tensor, strength: float) -> float:
-    """The multiple of `strength` that explains the last fifth of the rows best when fitted on the others.
+def validated_ridge(features: Tensor, residual: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    """`ridge` on all rows, with the multiple of `strength` that explains the last fifth best when fitted on the others.
 
     Rows stand in the order of the samples, so that what is held back comes from other samples.
     """
-    rows = features.shape[1]
+    rows, width = features.shape[1], features.shape[2]
     cut = rows - rows // 5
     if cut == rows:
-        return STRENGTHS[-1]
-
-    def loss(multiple: float) -> float:
-        delta, intercept = ridge(features[:, :cut], residual[:, :cut], strength * multiple)
-        left = residual[:, cut:] - features[:, cut:].double() @ delta - intercept[:, None]
-        return float(left.square().sum())
-
-    return min(STRENGTHS, key=loss)
+        return ridge(features, residual, strength * STRENGTHS[-1])
+    held = Moments.of(features[:, cut:], residual[:, cut:])
+    if cut >= width:
+        fitted = Moments.of(features[:, :cut], residual[:, :cut])
+        best = min(STRENGTHS, key=lambda multiple: held.loss(*fitted.solve(strength * multiple)))
+        return (fitted + held).solve(strength * best)
+    best = min(
+        STRENGTHS, key=lambda multiple: held.loss(*ridge(features[:, :cut], residual[:, :cut], strength * multiple))
+    )
+    return ridge(features, residual, strength * best)

@@ -29,7 +29,7 @@ from snncc.ir.nodes import (
     Transpose,
 )
 from snncc.transform.base import Context, Fidelity, channel_axis, transform
-from snncc.transform.features import Weighted, as_weight, patches, positions, ridge, targets, validated
+from snncc.transform.features import Weighted, as_weight, patches, positions, targets, validated_ridge
 from snncc.transform.thresholds import neurons
 
 WEIGHTED = (Conv, ConvTranspose, Linear)
@@ -126,7 +126,7 @@ class Matching:
             seen = self.replay.mean(node.inputs[0], index)
             collected.append((patches(seen, node, weight, pick), targets(residual, node, pick)))
         f, r = torch.cat([f for f, _ in collected], 1), torch.cat([r for _, r in collected], 1)
-        delta, intercept = ridge(f, r, strength * validated(f, r, strength))
+        delta, intercept = validated_ridge(f, r, strength)
         self.put(node, node.weight, weight + as_weight(delta, node, weight).to(weight.dtype))
         if node.bias is not None:
             bias = engine.arrays[node.bias]
