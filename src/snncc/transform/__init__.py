@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from snncc.transform.absorb_amplitudes import absorb_amplitudes
 from snncc.transform.absorb_batchnorm import absorb_batchnorm
 from snncc.transform.balance_locally import balance_locally
 from snncc.transform.base import Transform
@@ -51,4 +52,5 @@ TRANSFORMS: tuple[Transform, ...] = (
     correct_bias,
     delay_readout,
     spike_functions,
+    absorb_amplitudes,
 )

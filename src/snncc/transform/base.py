@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from threading import Lock
 from typing import Any, Literal, get_type_hints
@@ -38,8 +38,9 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     text: str
 
 
-class Statistics(dict[Request, Summary]):
-    """Calibration statistics; conversions of one network that run at the same time may share them."""
+class Statistics(dict[tuple[Request, int], Summary]):
+    """Calibration statistics by request and how often passes had moved the value by then; conversions of one network on
+    the same samples that run at the same time may share them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,14 +90,20 @@ class Context:
 
     def statistics(self, requests: Collection[Request]) -> dict[Request, Summary]:
         """Statistics over the calibration samples; one pass over the data for all that are not known yet."""
+        keys = {r: (r, self.values.diverged.get(r.value, 0)) for r in requests}
         with self.cache.lock:
-            missing = [r for r in dict.fromkeys(requests) if r not in self.cache]
+            missing = [r for r, key in keys.items() if key not in self.cache]
             if missing:
                 total = len(self.calibration)
                 batches = self.calibration.batches(self.batch_size)
                 told = lambda done: self.progress("calibrating", done, total)  # noqa: E731
-                self.cache |= collect(self.values, batches, missing, progress=told)
-            return {r: self.cache[r] for r in requests}
+                found = collect(self.values, batches, missing, progress=told)
+                self.cache |= {keys[r]: summary for r, summary in found.items()}
+            return {r: self.cache[key] for r, key in keys.items()}
+
+    def with_samples(self, count: int) -> Context:
+        """The context of a pass that takes the first `count` calibration samples only, with statistics of their own."""
+        return replace(self, calibration=self.calibration.head(count), cache=Statistics())
 
     def shaped(self, statistic: Any, node: Node) -> Any:
         """A statistic's array with the rank of the node, extent 1 on the samples' axis so that it broadcasts.

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 import msgspec
@@ -35,5 +34,4 @@ def correct_bias(
     Refuses    nothing
     Source     arXiv:2106.06984 (light calibration)
     """
-    some = replace(ctx, calibration=ctx.calibration.head(samples))
-    return match_currents.function(net, some, weights=False, bias_rounds=rounds)
+    return match_currents.function(net, ctx.with_samples(samples), weights=False, bias_rounds=rounds)

@@ -24,7 +24,7 @@ def minimize_threshold_error(
     granularity: Granularity = "channel",
     points: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 24,
     smallest: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.06,
-    centre: Annotated[float, msgspec.Meta(ge=0, le=2)] = 0.0,
+    centre: Annotated[float, msgspec.Meta(ge=0, le=1024)] = 0.0,
 ) -> Network:
     """Set each threshold to the one whose rates of T steps are nearest to the ANN's activations.
 
@@ -34,9 +34,10 @@ def minimize_threshold_error(
     and cut off large ones; the best f falls with T. Leaky neurons take the magnitude of the pre-activation. A
     saturating activation Clip(0, high) caps max(a) at high.
 
-    With `centre` c > 0, early signed neurons rest at the count k = round(c E[a] T/th): k th/T flows per step as a
-    constant for the T steps of the design, spikes code the deviation from it, and the clip above is at
-    max(k - m T, 0) and k + m T: twice the levels for the same T. Saturating and leaky neurons are not centred.
+    With `centre` c > 0 (in steps, at most T), early signed neurons start as if they had fired at their mean rate for c
+    steps, at the count k = round(c E[a]/th): k th/T flows per step as a constant for the T steps of the design, spikes
+    code the deviation from it, and the clip above is at max(k - m T, 0) and k + m T: up to twice the levels for the
+    same T. Saturating and leaky neurons are not centred.
 
     Options    granularity = layer | channel | neuron; points f evenly spaced from `smallest` to 1; centre
     Shapes     threshold: (1, ...), extent 1 where one value is shared
@@ -56,7 +57,8 @@ def minimize_threshold_error(
             level = np.minimum(level, original.high)
         levels[node.name] = level
     centred = [n for n in neurons(net) if centre and isinstance(n, SignedIF) and can_rest(n, ctx.ann[n.name])]
-    means = {n.name: centre * np.maximum(summaries[wanted[n.name]].mean, 0) for n in centred}
+    share = min(centre / ctx.timesteps, 1.0)
+    means = {n.name: share * np.maximum(summaries[wanted[n.name]].mean, 0) for n in centred}
     counts = {n.name: ctx.timesteps * levels_of(n) for n in neurons(net)}
     total = len(ctx.calibration)
     factors = best_factors(
