@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from snncc.api import check, convert, convert_torch, load, simulate
+    from snncc.api import batch, check, convert, convert_torch, load, simulate
 
 __version__ = "0.1.0"
-__all__ = ["check", "convert", "convert_torch", "load", "simulate"]
+__all__ = ["batch", "check", "convert", "convert_torch", "load", "simulate"]
 
 
 def __getattr__(name: str) -> Any:

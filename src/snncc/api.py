@@ -125,7 +125,8 @@ def convert(
     else:
         chosen = recipes.load_method(DEFAULT_METHOD if searching or method is None else method)
     chosen = recipes.with_options(chosen, options)
-    if granularity is None and emit in PER_CHANNEL and recipes.granular_passes(chosen) and not recipe:
+    whole = emit in PER_CHANNEL or (emit_options is not None and emit_options.integer)
+    if granularity is None and whole and recipes.granular_passes(chosen) and not recipe:
         granularity, notes = "channel", (f"--emit {emit} without --granularity: one threshold per channel",)
     if granularity:
         chosen = recipes.with_granularity(chosen, granularity)
@@ -221,17 +222,19 @@ def simulate(
     from snncc.execute.synapses import fan_out
     from snncc.execute.synchronous import Synchronous
     from snncc.execute.torch_engine import Engine
+    from snncc.integer.beside import Beside
 
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle) if bundle else newest_bundle(Path()))
     manifest, network, truth = opened.manifest, opened.network, opened.truth()
     steps = manifest.timesteps if timesteps is None else timesteps
     used = data if isinstance(data, Dataset) else opened.data(Path(data), truth) if data else opened.samples(truth)
     batch, piece = plan(network, max(1, steps), len(used))
+    runs = executor(engine, opened, device=device, steps=piece)
     result = simulation(
         network,
         truth,
         used,
-        executor(engine, opened, device=device, steps=piece),
+        runs,
         batch=batch,
         fan_out=fan_out(network),
         timesteps=steps,
@@ -245,6 +248,8 @@ def simulate(
         device="cpu" if engine == "reference" else device,
         engine=engine,
     )
+    if isinstance(runs, Beside):
+        result = msgspec.structs.replace(result, float_snn=runs.summary(result.accuracy, used.labels))
     if keep:
         key = make.run_key(opened, used, timesteps=steps, engine=engine, device=device)
         write_run(opened.path, key, make.report_files(make.simulation_report(opened, result)))

@@ -16,7 +16,7 @@ from snncc import manifest as manifests
 from snncc import pipeline
 from snncc.bundle import model_bytes, network_bytes, samples_bytes
 from snncc.data import Dataset
-from snncc.emit import EmitOptions, Source, Target, emit_files
+from snncc.emit import EmitOptions, Source, Target, emit_files, with_notes
 from snncc.execute.ann import Truth
 from snncc.frontend.samples import Dims
 from snncc.ir.text import to_text
@@ -89,6 +89,7 @@ def bundle_files(
     )
     now = {key: manifests.sha256(data) for key, data in files.items()}
     report = make.first_report(network, manifest, truth, samples, manifest.samples, now, progress)
+    report = with_notes(report, emit, notes)
     files |= make.report_files(msgspec.structs.replace(report, search=search))
     hashes = {key: manifests.sha256(data) for key, data in files.items()}
     manifest = manifests.with_files(manifest, hashes)

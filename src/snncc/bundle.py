@@ -23,7 +23,8 @@ from snncc.errors import BundleError, InvariantBroken
 from snncc.execute.ann import Truth
 from snncc.frontend.load import load
 from snncc.frontend.samples import samples_first
-from snncc.ir.check import check
+from snncc.ir.analog_tail import AnalogTail
+from snncc.ir.check import check, check_shapes
 from snncc.ir.network import Network, Stage, frozen
 from snncc.ir.nodes import AnyNode
 from snncc.ir.schedule import Schedule
@@ -33,6 +34,11 @@ from snncc.report.document import Report, decode
 Array = npt.NDArray[Any]
 NETWORK_SCHEMA = "snncc/network/1"
 FILE_LIMIT = 4 << 30
+#: What reading a network raises that nobody wrote like that: its text, its arrays, or how the two fit together.
+UNSOUND = (
+    *(msgspec.DecodeError, SafetensorError, InvariantBroken, RecursionError),
+    *(ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, ArithmeticError),
+)
 
 
 class NetworkDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,6 +49,7 @@ class NetworkDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     schedule: Schedule
     outputs: tuple[str, ...]
     nodes: tuple[AnyNode, ...]
+    analog_tail: AnalogTail | None = None
 
 
 def network_bytes(network: Network) -> tuple[bytes, bytes]:
@@ -52,6 +59,7 @@ def network_bytes(network: Network) -> tuple[bytes, bytes]:
         schedule=network.schedule,
         outputs=network.outputs,
         nodes=network.nodes,  # type: ignore[arg-type]
+        analog_tail=network.analog_tail,
     )
     arrays = {name: np.ascontiguousarray(a) for name, a in sorted(network.arrays.items())}
     return manifests.encode(document), safetensors.numpy.save(arrays)
@@ -68,9 +76,12 @@ def network_from(document: bytes, weights: bytes) -> Network:
             arrays=dict(sorted(arrays.items())),
             schedule=decoded.schedule,
             stage=decoded.stage,
+            analog_tail=decoded.analog_tail,
         )
         check(network, "reading")
-    except (msgspec.DecodeError, SafetensorError, RecursionError, InvariantBroken) as error:
+        if network.stage != "integer":  # the executor of floats, which finds the shapes, cannot take whole numbers
+            check_shapes(network, "reading")
+    except UNSOUND as error:
         raise BundleError(f"the network cannot be read: {error}", cure="convert the model again") from None
     return network
 

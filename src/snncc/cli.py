@@ -14,7 +14,7 @@ import click
 from snncc import __version__
 from snncc.cli_batch import batch_command
 from snncc.cli_emit import emit_command
-from snncc.cli_options import JSON, MODEL, QUIET, SHAPE, parse_numbers, parse_setting, parse_shapes
+from snncc.cli_options import JSON, MODEL, QUIET, SHAPE, emit_options, parse_numbers, parse_setting, parse_shapes
 from snncc.cli_report import compare_command, report_command
 from snncc.errors import SnnccError, UsageError
 from snncc.finetune.command import finetune_command
@@ -63,6 +63,7 @@ def check_command(model: Path, shapes: tuple[str, ...], as_json: bool) -> None:
     show_default=True,
     help="What to emit.",
 )
+@emit_options
 @click.option("--granularity", type=click.Choice(["layer", "channel", "neuron"]), help="What shares one threshold.")
 @click.option("--set", "settings", multiple=True, metavar="PASS.OPTION=VALUE", help="Set a pass option. Repeatable.")
 @SHAPE
@@ -92,6 +93,7 @@ def convert_command(
     calib: Path | None,
     out: Path | None,
     emit: Any,
+    emit_options: Any,
     granularity: str | None,
     settings: tuple[str, ...],
     shapes: tuple[str, ...],
@@ -151,6 +153,7 @@ def convert_command(
                 seed=seed,
                 batch_size=batch_size,
                 emit=emit,
+                emit_options=emit_options,
                 force=force,
                 observe=observe if keep_passes else None,
                 progress=tell,
@@ -175,7 +178,13 @@ def convert_command(
 @click.argument("bundle", type=click.Path(path_type=Path), required=False)
 @click.option("--timesteps", type=click.IntRange(1, 1 << 20), help="T (default: the design T).")
 @click.option("--data", type=click.Path(path_type=Path), help="Other data than the bundle's samples.")
-@click.option("--engine", type=click.Choice(["torch", "reference", "onnx"]), default="torch", show_default=True)
+@click.option(
+    "--engine",
+    type=click.Choice(["torch", "reference", "onnx", "integer"]),
+    default="torch",
+    show_default=True,
+    help="What computes; integer: the integer network, beside the one in floats.",
+)
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @QUIET
 @JSON
@@ -288,6 +297,9 @@ def run(command: Callable[[], Any]) -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
+    except MemoryError:
+        click.echo("error: out of memory\n  -> give a smaller --batch-size or fewer samples", err=True)
+        sys.exit(1)
     except Exception:  # noqa: BLE001  (the last resort: whatever it is, it is our bug)
         click.echo(traceback.format_exc(), err=True)
         click.echo(

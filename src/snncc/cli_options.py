@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,60 @@ SHAPE = click.option(
     metavar="IN=DIMS",
     help="Fix an input's shape, e.g. ids=N,128; N marks the samples' axis. Repeatable.",
 )
+
+#: The lowerings of `backends.nir_lowering`, which is too heavy to import at start-up.
+LOWERINGS = ("single-spike", "unsigned", "zero-start", "hard-reset", "strict-threshold")
+ALLOW = click.option(
+    "--allow",
+    multiple=True,
+    type=click.Choice(LOWERINGS),
+    help="NIR: a lowering that changes what the network does; measured and reported. Repeatable.",
+)
+UNIT_THRESHOLDS = click.option(
+    "--unit-thresholds", is_flag=True, help="NIR: weights absorb the thresholds, for readers with one per layer."
+)
+
+INTEGER = click.option("--integer", is_flag=True, help="torch: also the module of the integer network, under integer/.")
+WEIGHTS = click.option(
+    "--weights",
+    type=click.Choice(["int8", "int4", "ternary"]),
+    default="int8",
+    show_default=True,
+    help="Integer network: its weights.",
+)
+MAX_TIMESTEPS = click.option(
+    "--max-timesteps",
+    type=click.IntRange(1, 1 << 20),
+    default=256,
+    show_default=True,
+    help="Integer network: the longest T for which its widths are proved.",
+)
+
+
+def emit_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of the targets, which the command gets together as `emit_options`."""
+
+    @ALLOW
+    @UNIT_THRESHOLDS
+    @INTEGER
+    @WEIGHTS
+    @MAX_TIMESTEPS
+    @functools.wraps(command)
+    def with_options(
+        allow: tuple[str, ...], unit_thresholds: bool, integer: bool, weights: Any, max_timesteps: int, **given: Any
+    ) -> None:
+        from snncc.emit import EmitOptions
+
+        options = EmitOptions(
+            allow=allow,
+            unit_thresholds=unit_thresholds,
+            integer=integer,
+            weights=weights,
+            max_timesteps=max_timesteps,
+        )
+        command(emit_options=options, **given)
+
+    return with_options
 
 
 def parse_shapes(given: tuple[str, ...]) -> dict[str, tuple[int | str, ...]]:

@@ -203,6 +203,14 @@ def show_simulation(result: Simulation, outputs: Sequence[str]) -> None:
         columns = ("T", *(["accuracy"] if accuracy else []), "agreement with ANN", "relative error")
         title = f"{safe_name(result.name)} by {result.method}, {result.samples} samples, {result.device}"
         table(title + (f", output {safe_name(name)}" if len(outputs) > 1 else ""), columns, rows)
+        if (floats := result.float_snn) is not None:
+            show_beside(
+                title,
+                accuracy,
+                by_output(floats.accuracy, outputs)[name],
+                ann,
+                by_output(floats.agreement, outputs)[name],
+            )
     for name, agreed in result.analog_tail.items():
         rows = [[t, percent(v), percent(agreed.equal[t]) if agreed.equal else "-"] for t, v in agreed.shape.items()]
         table(f"analog tail, output {safe_name(name)}", ("T", "shape of the ANN's", "equal to the ANN's"), rows)
@@ -211,6 +219,15 @@ def show_simulation(result: Simulation, outputs: Sequence[str]) -> None:
     say(f"synaptic operations per sample at T={result.timesteps}: {result.synaptic_operations:,.0f}")
     first = "not reached" if result.within_one_point is None else f"T={result.within_one_point}"
     say(f"within 1 point of the ANN from: {first}")
+
+
+def show_beside(title: str, integer: Any, floats: Any, ann: float | None, agreement: dict[str, float]) -> None:
+    """The integer network beside the one in floats and the ANN."""
+    columns, rows = ("T", "integer and floats choose the same"), [[t, percent(same)] for t, same in agreement.items()]
+    if integer and floats and ann is not None:
+        columns = ("T", "integer SNN", "float SNN", "ANN", columns[1])
+        rows = [[t, percent(integer[t]), percent(floats[t]), percent(ann), percent(agreement[t])] for t in agreement]
+    table(f"{title}: accuracy in integers and in floats", columns, rows)
 
 
 def show_cells(title: str, cells: Cells, columns: Sequence[str] = ()) -> None:

@@ -6,7 +6,10 @@ Files are untrusted: nothing is unpickled, and sizes are checked before anything
 
 from __future__ import annotations
 
+import lzma
 import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,10 +22,17 @@ import numpy as np
 
 from snncc.errors import DataError
 from snncc.execute.inputs import InputSpec, shown
+from snncc.frontend.names import safe_name
 
 Split = Literal["calibration", "test"]
 
 _LIMIT = 8 << 30  # bytes, unpacked
+_MADE_UP = 1 << 30  # bytes of an input
+#: What the readers of zip and .npy raise for damaged files; NumPy's header goes through Python's own tokenizer.
+DAMAGED = (
+    *(OSError, EOFError, ValueError, TypeError, KeyError, RuntimeError, NotImplementedError, OverflowError),
+    *(SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+)
 
 
 class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -162,11 +172,11 @@ def read(
             raise DataError(f"{path.name!r} does not exist")
         else:
             raise DataError(f"{path.name!r} is neither .npz, .npy nor a folder of images")
-    except (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGED as error:
         reason = (
             error.strerror
             if isinstance(error, OSError) and error.strerror
-            else str(error).replace(str(path), path.name)
+            else safe_name(str(error).replace(str(path), path.name))
         )
         raise DataError(f"{path.name!r} cannot be read: {reason}") from error
     return _dataset(inputs, labels, specs, path.name, preprocessing)
@@ -182,6 +192,9 @@ def synthetic(specs: Sequence[InputSpec], count: int, seed: int) -> Dataset:
         if None in spec.shape[1:]:
             raise DataError(f"input {spec.name!r} {shown(spec.shape)} has a free extent", cure="give the shape")
         shape = (count, *(extent or 0 for extent in spec.shape[1:])) if spec.shape else ()
+        if math.prod(shape) * spec.dtype.itemsize > _MADE_UP:
+            reason = f"input {spec.name!r} {shown(spec.shape)} is too large to make up {count} samples of"
+            raise DataError(reason, cure="give real ones")
         if spec.dtype.kind in "fV":
             key = np.array([seed & (2**64 - 1), index], np.uint64)
             random = np.random.Generator(np.random.Philox(key=key))

@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
+
+from snncc.backends.onnx_step import onnx_files
 from snncc.backends.torch_module import emit as torch_source
 from snncc.data import Dataset
 from snncc.errors import EmitError
 from snncc.execute.ann import Truth
+from snncc.integer.weights import Precision
 from snncc.ir.network import Network
+from snncc.report.document import NoteLine, Report
 
 Target = Literal["torch", "integer", "onnx", "nir"]
 
@@ -30,7 +35,18 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class EmitOptions:
-    """The options of all targets."""
+    """The options of all targets.
+
+    allow: the lowerings that NIR needs and that change the network's meaning, by name (`backends.nir_lowering`).
+    unit_thresholds: weights absorb the thresholds, so that NIR's readers with one threshold per layer can take them.
+    integer: with `torch`, also the module of the integer network. weights, max_timesteps: of the integer network.
+    """
+
+    allow: tuple[str, ...] = ()
+    unit_thresholds: bool = False
+    integer: bool = False
+    weights: Precision = "int8"
+    max_timesteps: int = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +57,74 @@ class Emitted:
     notes: tuple[str, ...] = ()
 
 
+def with_notes(report: Report, target: Target, notes: Sequence[str]) -> Report:
+    """A bundle's report with what a target changed or left out, in place of what it said before."""
+    by = f"emit {target}"
+    lines = tuple(NoteLine(kind="approximation", node="", text=note, by=by) for note in notes)
+    return msgspec.structs.replace(report, notes=(*(line for line in report.notes if line.by != by), *lines))
+
+
 def emit_files(target: Target, source: Source, options: EmitOptions) -> Emitted:
+    """The files of a target, and beside them the analog tail of the network, which is no part of them."""
+    made, tail = target_files(target, source, options), source.network.analog_tail
+    if target == "torch" or tail is None:
+        return made
+    model = source.network.arrays[tail.model].tobytes()
+    note = f"{target}/analog_tail.onnx is the part behind the network ({tail}): run it in onnxruntime on the outputs"
+    return Emitted(files={**made.files, f"{target}/analog_tail.onnx": model}, notes=(*made.notes, note))
+
+
+def target_files(target: Target, source: Source, options: EmitOptions) -> Emitted:
     """The files of a target; those of `torch` are part of every bundle. Raises EmitError for what it can't say."""
     network = source.network
     if target == "torch":
         title = f"{source.name} by {source.method}, design T {source.timesteps}"
         text = torch_source(network, title=title, timesteps=source.timesteps)
-        return Emitted(files={"model.py": text.encode()})
+        made = integer_module(source, options) if options.integer else Emitted()
+        return Emitted(files={"model.py": text.encode(), **made.files}, notes=made.notes)
+    if target == "onnx":
+        return Emitted(files=onnx_files(network, source.name))
+    if target == "integer":
+        return integer_package(source, options)
+    if target == "nir":
+        return nir_package(source, options)
     raise EmitError(f"there is no target {target!r}", cure="emit torch")
+
+
+def integer_module(source: Source, options: EmitOptions) -> Emitted:
+    """The integer network and a PyTorch module of it, under integer/."""
+    from snncc.backends.torch_integer import emit_integer
+    from snncc.integer import lower
+    from snncc.integer.files import network_files
+
+    integer = lower(source.network, source.samples, weights=options.weights, max_timesteps=options.max_timesteps)
+    title = f"{source.name} by {source.method} in whole numbers, weights {integer.weights}"
+    text = emit_integer(integer, title=title, timesteps=source.timesteps)
+    return Emitted(files={**network_files(integer), "integer/model.py": text.encode()}, notes=integer.notes)
+
+
+def integer_package(source: Source, options: EmitOptions) -> Emitted:
+    """C99 that needs nothing, under integer/; see docs/deploy.md."""
+    from snncc.backends.c_package import GOLDEN_SAMPLES, package
+    from snncc.integer import lower
+    from snncc.integer.files import network_files
+
+    integer = lower(source.network, source.samples, weights=options.weights, max_timesteps=options.max_timesteps)
+    samples = next(iter(source.samples.batches(GOLDEN_SAMPLES)))
+    files = package(integer, samples, name=source.name, method=source.method, timesteps=source.timesteps)
+    package_files = {f"integer/{name}": data for name, data in files.items()}
+    return Emitted(files={**network_files(integer), **package_files}, notes=integer.notes)
+
+
+def nir_package(source: Source, options: EmitOptions) -> Emitted:
+    """A NIR graph and what its lowerings changed, under nir/; see docs/exchange.md."""
+    from snncc.backends.nir_export import nir_files
+
+    files, notes = nir_files(
+        source.network,
+        source.samples,
+        source.timesteps,
+        allow=options.allow,
+        unit_thresholds=options.unit_thresholds,
+    )
+    return Emitted(files=files, notes=notes)

@@ -74,7 +74,7 @@ def decode(data: bytes) -> Manifest:
     """A manifest from its bytes; raises BundleError with the key that is wrong."""
     try:
         return msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"manifest.json is not one of snncc: {error}", cure="convert the model again") from None
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from snncc.execute.analog_tail import evaluate, places
 from snncc.execute.plan import plan
 from snncc.execute.torch_engine import Engine
 from snncc.ir.network import Network
@@ -58,3 +59,14 @@ class SpikingModule(nn.Module):
             results = [part[name][0] for part in parts]
             joined[name] = torch.stack(results) if axis is None else torch.cat(results, axis)
         return joined if len(joined) > 1 else joined[self.network.outputs[0]]
+
+    def tail(self, outputs: Tensor | dict[str, Tensor]) -> list[dict[str, Tensor]]:
+        """What the ANN computes behind the network (NonMaxSuppression, ...) from what `forward` gave, sample by sample.
+
+        Evaluated by onnxruntime; an empty list where the network ends with the ANN.
+        """
+        values = {self.network.outputs[0]: outputs} if isinstance(outputs, Tensor) else outputs
+        where = places(self.network)
+        if self.network.sampled.batch is None:  # `forward` has stacked the samples
+            where = dict.fromkeys(values, (0, 0))
+        return evaluate(self.network, values, where)

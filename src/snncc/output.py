@@ -6,14 +6,18 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import glob
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from snncc.errors import BundleError
 
+#: How the names of unfinished files and folders end; a kill may leave one, and the next run removes it.
+PARTIAL = ".partial"
 _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2)
 _HERE = -100  # AT_FDCWD
 
@@ -35,28 +39,55 @@ def write_synced(path: Path, data: bytes) -> None:
         os.fsync(stream.fileno())
 
 
-@contextlib.contextmanager
-def locked(target: Path) -> Iterator[None]:
-    """Hold the lock of an output folder; raises BundleError when another process writes it."""
-    lock = target.parent / f".{target.name}.lock"
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file that is either the old one or the new one, whole. Raises OSError; the old one is then intact."""
+    partial = path.with_name(f".{path.name}{PARTIAL}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle = lock.open("w")
-    except OSError as error:
-        raise BundleError(
-            f"cannot write {target.name}: {error.strerror}", cure="choose another folder with -o"
-        ) from None
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise BundleError(
-                f"another process is writing {target.name}", cure="wait for it, or use another -o"
-            ) from None
+        write_synced(partial, data)
+        partial.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def locked(target: Path, *, wait: float = 0) -> Iterator[None]:
+    """Hold the lock of an output; raises BundleError when another process still holds it after `wait` seconds."""
+    lock, deadline = target.parent / f".{target.name}.lock", time.monotonic() + wait
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                handle = stack.enter_context(lock.open("w"))
+            except OSError as error:
+                raise BundleError(
+                    f"cannot write {target.name}: {error.strerror}", cure="choose another folder with -o"
+                ) from None
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Whoever held the lock before has deleted its file: a lock on a file without a name excludes nobody.
+                if os.fstat(handle.fileno()).st_ino == lock.stat().st_ino:
+                    break
+            except FileNotFoundError:
+                pass
+            except OSError:
+                if time.monotonic() >= deadline:
+                    raise BundleError(
+                        f"another process is writing {target.name}", cure="wait for it, or use another -o"
+                    ) from None
+                time.sleep(0.05)
+            handle.close()
         try:
             yield
         finally:
             lock.unlink(missing_ok=True)
+
+
+def remove_partial(target: Path) -> None:
+    """Remove what an interrupted process left of an output; call it with the lock held."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*{PARTIAL}"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def refuse_existing(target: Path, *, force: bool) -> None:
@@ -73,9 +104,10 @@ def write_folder(target: Path, files: Mapping[str, bytes], *, force: bool) -> No
     """
     with locked(target):
         refuse_existing(target, force=force)
+        remove_partial(target)
         work = None
         try:
-            work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+            work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=PARTIAL, dir=target.parent))
             work.chmod(0o755)
             for name, data in files.items():
                 path = work / name

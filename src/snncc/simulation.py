@@ -15,6 +15,7 @@ from snncc.data import Dataset
 from snncc.errors import DataError, UsageError
 from snncc.execute.analog_tail import TailAgreement, TailTally
 from snncc.execute.ann import Truth
+from snncc.integer.beside import FloatRun
 from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.classes import carries_values
 from snncc.ir.network import Network
@@ -44,7 +45,7 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     whose event carries another value than a spike's, so that each is a multiplication. energy: by the papers' models.
     within_one_point: the first T of those measured from which on the accuracy (agreement) is within 0.01 of the ANN's.
     reference: the quantised reference at the last T; ANN - reference is lost by quantisation, reference - SNN by
-    asynchrony (either can be negative).
+    asynchrony (either can be negative). float_snn: with --engine integer, the same network in floats.
     analog_tail: how the outputs behind the network agree with the ANN's, by name, where there are any.
     """
 
@@ -73,6 +74,7 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     clamped: dict[str, int]
     within_one_point: int | None
     reference: Reference | None = None
+    float_snn: FloatRun | None = None
     analog_tail: dict[str, TailAgreement] = {}
 
 

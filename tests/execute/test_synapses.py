@@ -7,8 +7,13 @@ import numpy as np
 import pytest
 
 from small_models import dataset, lowered, normal, parsed
+from snncc.execute.executors import TorchExecutor
 from snncc.execute.synapses import fan_out
+from snncc.execute.torch_engine import Engine
+from snncc.ir.classes import event_products
 from snncc.ir.network import Network
+from snncc.report.energy import dense_operations
+from snncc.simulation import simulate_network
 
 
 def spiking(text: str, x: np.ndarray, **weights: np.ndarray) -> Network:
@@ -54,3 +59,51 @@ def test_pooling_passes_each_event_on_once_per_window() -> None:
     )
     net = spiking(text, normal(0, 8, 1, 5), w=normal(1, 3, 2))
     assert np.array_equal(fan_out(net)["a"][0, 0], [2, 4, 6, 4, 2])
+
+
+PRODUCT = """g (float[N,3,4] x) => (float[] y) {
+    q = MatMul(x, w)  a = Relu(q)  k = MatMul(x, v)  b = Relu(k)  t = Transpose<perm=[0,2,1]>(b)
+    p = PRODUCT  s = MatMul(p, u)  r = Relu(s)  y = MatMul(r, z)
+}"""
+
+
+@pytest.mark.parametrize("product", ["MatMul(a, t)", 'Einsum<equation="nij,njk->nik">(a, t)'])
+def test_events_into_a_product_of_two_values_meet_the_other_as_weights(product: str) -> None:
+    """A is 3 x 5 and B 5 x 3: an event in A meets 3 entries of a row of B, and an event in B 3 of a column of A."""
+    text = PRODUCT.replace("PRODUCT", product)
+    arrays = {"w": normal(1, 4, 5), "v": normal(2, 4, 5), "u": normal(3, 3, 7), "z": normal(4, 7, 2)}
+    net = spiking(text, normal(0, 8, 3, 4), **arrays)
+    found = fan_out(net)
+    assert event_products(net) == {"p"}
+    assert np.array_equal(np.unique(found["a"]), [3])
+    assert np.array_equal(np.unique(found["b"]), [3])
+    assert np.array_equal(np.unique(found["p"]), [7])  # what the product emits meets the next weights
+    assert np.array_equal(np.unique(found["r"]), [2])
+    assert dense_operations(net, 8) == 2 * 3 * 4 * 5  # the two projections of the input alone
+
+
+def test_a_product_that_a_current_reaches_is_dense() -> None:
+    text = PRODUCT.replace("b = Relu(k)", "b = Identity(k)").replace("PRODUCT", "MatMul(a, t)")
+    arrays = {"w": normal(1, 4, 5), "v": normal(2, 4, 5), "u": normal(3, 3, 7), "z": normal(4, 7, 2)}
+    net = spiking(text, normal(0, 8, 3, 4), **arrays)
+    assert not event_products(net)
+    assert np.array_equal(np.unique(fan_out(net)["a"]), [0])
+    assert dense_operations(net, 8) == 2 * 3 * 4 * 5 + 8 * 3 * 5 * 3
+
+
+def test_synaptic_operations_count_the_events_into_products() -> None:
+    text = PRODUCT.replace("PRODUCT", "MatMul(a, t)")
+    arrays = {"w": normal(1, 4, 5), "v": normal(2, 4, 5), "u": normal(3, 3, 7), "z": normal(4, 7, 2)}
+    net, x = spiking(text, normal(0, 8, 3, 4), **arrays), normal(0, 8, 3, 4)
+    run = Engine(net).run({"x": x}, 6)
+    events = {name: float(found.events.sum()) for name, found in run.activity.items()}
+    assert events["a"] > 0
+    assert events["b"] > 0
+    per_event = {"a": 3, "b": 3, "p": 7, "r": 2}
+    case = lowered(parsed(text, **arrays), dataset(x=x))
+    measured = simulate_network(
+        net, case.truth, dataset(x=x), TorchExecutor(net, device="cpu", steps=6), timesteps=6, batch=8,
+        fan_out=fan_out(net), neurons=1, progress=lambda text, done, total: None,
+    )  # fmt: skip
+    wanted = sum(count * per_event[name] for name, count in events.items()) / 8
+    assert measured["synaptic_operations"] == pytest.approx(wanted, rel=1e-6)

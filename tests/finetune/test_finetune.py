@@ -233,3 +233,20 @@ def test_half_precision_trains_too(tmp_path: Path) -> None:
     result = finetune(model(), chosen, train=blobs(640, 0), validation=blobs(100, 1), out=tmp_path / "q.onnx")
     assert result.history[-1].validation is not None
     assert result.history[-1].validation > 0.9
+
+
+def test_a_number_among_the_inputs_is_no_batch() -> None:
+    """The first input may be a number that all samples share; they are counted on the one that has them."""
+    numbered = parsed(
+        """g (int64 k, float[N,4] x) => (float[N,3] y) {
+            h = Gemm(x, w)  row = Gather(table, k)  one = Unsqueeze(row, axis)  e = Expand(one, shape)
+            z = Add(h, e)  r = Relu(z)  y = Gemm(r, v)
+        }""",
+        w=normal(1, 4, 6), table=normal(2, 2, 6), axis=np.array([0]), shape=np.array([1, 6]), v=normal(3, 6, 3),
+    )  # fmt: skip
+    source = samples_first(numbered)
+    module = TrainableNetwork(
+        prepare(lowered_network(normalize(source)), settings("qffs"), blobs(4, 0)), learned_steps=True
+    )
+    x, k = normal(4, 5, 4), np.array(1)
+    assert module({"k": torch.from_numpy(k), "x": torch.from_numpy(x)}).shape == (5, 3)

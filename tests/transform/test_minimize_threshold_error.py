@@ -56,7 +56,7 @@ def centred(a: np.ndarray, steps: int, level: float, levels: int, centre: float)
     """The equation with a resting count, one statistic at a time: (threshold, count)."""
     found = []
     for th in [f * level / levels for f in np.linspace(1, 0.06, 24)]:
-        k = np.round(centre * a.mean() * steps / th) if th else 0.0
+        k = np.round(min(centre, steps) * a.mean() / th) if th else 0.0
         low, high = max(k - levels * steps, 0), k + levels * steps
         rate = np.clip(np.floor(a * steps / th + 0.5), low, high) * th / steps if th else 0 * a
         found.append((np.mean((a - rate) ** 2), th, k))
@@ -64,7 +64,7 @@ def centred(a: np.ndarray, steps: int, level: float, levels: int, centre: float)
 
 
 @pytest.mark.parametrize(("granularity", "axes"), [("layer", (0, 1, 2, 3)), ("channel", (0, 2, 3)), ("neuron", (0,))])
-@pytest.mark.parametrize(("levels", "centre"), [(1, 1.0), (2, 0.5)])
+@pytest.mark.parametrize(("levels", "centre"), [(1, 3.0), (2, 2.0), (1, 9.0)])
 def test_the_centre_is_part_of_the_search(granularity: str, axes: tuple[int, ...], levels: int, centre: float) -> None:
     case, a = conv_case(4)
     case.spiking(kind="signed_if", negative="early", levels=levels)

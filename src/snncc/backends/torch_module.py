@@ -13,6 +13,7 @@ from snncc.backends import torch_runtime, torch_runtime_single
 from snncc.backends.python_text import Call, Names, escaped, leaf_modules, remark, statement
 from snncc.backends.sources import Definition, Import, closure, import_lines, names_used, table
 from snncc.backends.torch_forward import HEADINGS, Forward
+from snncc.backends.torch_tail import tail_lines, tail_text
 from snncc.errors import InvariantBroken
 from snncc.execute import random, torch_neurons, torch_rules
 from snncc.execute.torch_engine import MODULES
@@ -70,7 +71,7 @@ The network has no loop through time, so it is computed layer by layer and not s
     steady    what is the same at every step is computed once (the layers before the first neuron)
     series    neurons integrate and fire step by step; every other layer sees {series}
     mean      behind the last neuron all is linear or acts on means, so it is computed once, at T
-{analog}
+{analog}{tail}
 Memory grows with samples times steps. Every name in weights.safetensors appears in `SpikingNetwork.__init__`.
 """
 '''
@@ -105,7 +106,7 @@ def used_by(code: str) -> frozenset[str]:
 def written(network: Network, taken: Iterable[str], timesteps: int) -> tuple[Forward, str]:
     """The class, with identifiers other than `taken`."""
     lambdas = [f"u{i + 1}" for i in range(max(len(node.inputs) for node in network.nodes))]
-    local, attributes = Names([*taken, *IMPORTS, *OWN, *lambdas]), Names([*dir(nn.Module()), "sample"])
+    local, attributes = Names([*taken, *IMPORTS, *OWN, *lambdas]), Names([*dir(nn.Module()), "sample", "tail"])
     paths = leaf_modules(node.name for node in network.nodes)
     own = {}
     for node in network.nodes:
@@ -158,6 +159,7 @@ def document(forward: Forward, title: str, timesteps: int) -> str:
     counts = Counter(type(n).__name__ for n in net.nodes if isinstance(n, SPIKING))
     analog = sum(isinstance(n, Differential) for n in net.nodes)
     foreign = sorted({quiet(f.operator) for n in net.nodes if isinstance(f := getattr(n, "function", n), Foreign)})
+    foreign += ["the analog tail"] if net.analog_tail else []
     limit = net.schedule.limit
     steps = "at every step" if limit is None else "at the first step" if limit == 1 else f"at the first {limit} steps"
     text = DOCUMENT.format(
@@ -172,6 +174,7 @@ def document(forward: Forward, title: str, timesteps: int) -> str:
         schedule=f"The input and every bias enter {steps}.",
         series="each step of one sample" if forward.single else "T steps folded into the batch",
         analog=ANALOG if analog else "",
+        tail=tail_text(net.analog_tail),
     )
     return "\n".join(line.rstrip() for line in text.split("\n"))
 
@@ -223,7 +226,7 @@ def class_lines(forward: Forward, timesteps: int) -> list[str]:
         lines += [f"        return {joined if several else 'torch.stack(parts)'}", ""]
         parameters = [*typed, "timesteps: int", *(["first_sample: int"] if random else [])]
         lines += [*definition("sample", parameters, result), '        """One sample."""']
-    return lines + body(forward)
+    return lines + body(forward) + tail_lines(forward)
 
 
 def one_by_one(forward: Forward, random: bool) -> list[str]:

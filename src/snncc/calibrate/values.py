@@ -32,7 +32,8 @@ class AnnValues:
     network: Network
     known: frozenset[str] = field(init=False)
     masked: frozenset[str] = field(init=False)
-    diverged: set[str] = field(default_factory=set)
+    #: How often each value was moved away from what the file computes.
+    diverged: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.known = frozenset(self.truth.names) & frozenset(self.network.by_name)
@@ -82,8 +83,7 @@ class AnnValues:
             shapes = {name: self.network[name].shape for name in found}
             found = {n: a.reshape(shapes[n]) if a.size == math.prod(shapes[n]) else a for n, a in found.items()}
         else:  # single results of what the samples share are stacked
-            shared = [n for n in found if self.network[n].batch is None and found[n].shape != self.network[n].shape]
-            found |= {n: found[n][0] for n in shared}
+            found |= {n: self.shared(n, a) for n, a in found.items() if self.network[n].batch is None}
         hidden = self.masked & found.keys()
         found |= {n: np.nan_to_num(found[n], nan=np.nan, posinf=MASK, neginf=-MASK) for n in hidden}
         if needed:
@@ -98,12 +98,22 @@ class AnnValues:
             found |= {name: tensors[name].numpy() for name in needed}
         return {name: found[name] for name in values}
 
+    def shared(self, name: str, found: Array) -> Array:
+        """A value that the samples share, where onnxruntime has stacked it or given a copy for each."""
+        shape = self.network[name].shape
+        if found.shape[1:] == shape:
+            return np.asarray(found[0])
+        if found.ndim != len(shape):
+            return found
+        return np.asarray(found[tuple(slice(extent) for extent in shape)])
+
     def diverge(self, changed: Iterable[str]) -> None:
-        """Nodes that now compute something else than the file, and all that depends on them."""
-        self.diverged.update(changed)
+        """Nodes that now compute something else, and all that depends on them."""
+        moved = set(changed)
         for node in self.network.nodes:
-            if any(name in self.diverged for name in node.inputs):
-                self.diverged.add(node.name)
+            if any(name in moved for name in node.inputs):
+                moved.add(node.name)
+        self.diverged |= {name: self.diverged.get(name, 0) + 1 for name in moved}
 
     def needed(self, values: Sequence[str], original: bool = False) -> tuple[set[str], set[str]]:
         """The nodes to evaluate here, and the values to ask onnxruntime for."""

@@ -17,9 +17,10 @@ from snncc.execute.inputs import InputSpec, shown
 
 __all__ = ["InputSpec", "Truth"]
 
-# onnxruntime's exceptions have no common base below Exception; plain RuntimeError and ValueError escape from it too.
-_ORT_ERRORS: tuple[type[Exception], ...] = (
+# onnxruntime's exceptions have no common base below Exception; plain ones of Python escape from it too.
+ORT_ERRORS: tuple[type[Exception], ...] = (
     RuntimeError,
+    TypeError,
     ValueError,
     *(kind for kind in vars(_state).values() if isinstance(kind, type) and issubclass(kind, Exception)),
 )
@@ -192,7 +193,7 @@ class Truth:
         session = self._session(frozenset(names) - frozenset(self.outputs))
         try:
             return [np.asarray(value) for value in session.run(names, feeds)]
-        except _ORT_ERRORS as error:
+        except ORT_ERRORS as error:
             given = ", ".join(f"{name!r} {array.dtype} {shown(array.shape)}" for name, array in feeds.items())
             raise DataError(f"onnxruntime cannot run the model on {given}: {_reason(error)}") from error
 
@@ -211,7 +212,7 @@ class Truth:
                 model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(exposed))
             try:
                 session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-            except _ORT_ERRORS as error:
+            except ORT_ERRORS as error:
                 raise ModelError(f"onnxruntime refuses the model: {_reason(error)}") from error
             self._sessions[exposed] = session
         return self._sessions[exposed]
@@ -225,7 +226,13 @@ def _spec(info: onnx.ValueInfoProto) -> InputSpec:
         raise ModelError(f"the rank of input {info.name!r} is unknown", cure="give its shape")
     # Old exporters write 0 or -1 for an extent that is free.
     shape = tuple(dim.dim_value if dim.dim_value > 0 else None for dim in kind.shape.dim)
-    return InputSpec(name=info.name, shape=shape, dtype=np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)))
+    try:
+        dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+    except (KeyError, TypeError):
+        raise ModelError(
+            f"input {info.name!r} has the unknown element type {kind.elem_type}", cure="export the model again"
+        ) from None
+    return InputSpec(name=info.name, shape=shape, dtype=dtype)
 
 
 def _apply_shapes(infos: Mapping[str, onnx.ValueInfoProto], shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -255,11 +262,11 @@ def _with_free_batch(model: onnx.ModelProto, batched: Mapping[str, int]) -> onnx
 
 
 def _agree(pair: np.ndarray, first: np.ndarray, second: np.ndarray) -> bool:
-    if first.ndim == 0:
+    if first.ndim == 0 or not first.size:  # two empty results agree whatever the graph does
+        return False
+    if first.shape[1:] != second.shape[1:] or pair.shape != (len(first) + len(second), *first.shape[1:]):
         return False
     singles = np.concatenate([first, second])
-    if pair.shape != singles.shape:
-        return False
     if pair.dtype.kind not in "fV":
         return bool(np.array_equal(pair, singles))
     scale = np.nanmax(np.abs(singles), initial=0.0, where=np.isfinite(singles))

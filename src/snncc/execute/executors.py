@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,40 @@ def deviations(y: Array, arrays: Mapping[str, Array], node: CentredIF, t: int) -
     return np.asarray(np.round(counts - resting_rate(arrays[node.centre], node.until, t)) * amplitude)
 
 
+def tallied(
+    net: Network, steps: Iterable[tuple[Mapping[str, Array], Mapping[str, Array]]], checkpoints: Sequence[int]
+) -> Counted:
+    """What a run gave, from the values of the outputs and the events of the sources at each step."""
+    sums: dict[str, Any] = dict.fromkeys(net.outputs, 0)
+    outputs: dict[str, list[Array]] = {name: [] for name in net.outputs}
+    counted = Counted(outputs={}, events={}, positive=0.0, negative=0.0, clamped={})
+    for t, (values, emitted) in enumerate(steps, 1):
+        for name, y in emitted.items():
+            node = net[name]
+            events = y != 0
+            if node.batch is not None:
+                k = node.shape[node.batch]
+                split = (*y.shape[: node.batch], -1, k, *y.shape[node.batch + 1 :])
+                events = events.reshape(split).sum(node.batch)
+            counted.events[name] = counted.events.get(name, 0) + events.astype(np.int64)
+            if isinstance(node, SPIKING):
+                spikes = np.sign(y)
+                if isinstance(node, Neuron) and not node.graded:
+                    amplitude = net.arrays[node.amplitude].astype(np.float64)
+                    alive = np.broadcast_to(amplitude != 0, y.shape)
+                    spikes = np.round(np.divide(y, amplitude, out=np.zeros(y.shape), where=alive))
+                counted.positive += float(spikes.clip(min=0).sum())
+                counted.negative -= float(spikes.clip(max=0).sum())
+        for name in net.outputs:
+            static, after = name not in net.varying, net.schedule.readout_after
+            sums[name] = values[name] if static or t == after + 1 else sums[name] + values[name]
+            if t in checkpoints:
+                counts = net.schedule.divisor(t) - net.schedule.divisor(after if t > after else 0)
+                outputs[name].append(sums[name] if static else sums[name] / counts)
+    counted.outputs = {name: np.stack(steps) for name, steps in outputs.items()}
+    return counted
+
+
 class ReferenceExecutor:
     """`execute.reference`, float64 NumPy, step by step: slow, the definition."""
 
@@ -71,35 +105,17 @@ class ReferenceExecutor:
         """Simulate one batch."""
         net = self.network
         machine = reference.Machine(network=net, feeds=feeds, first_sample=first_sample)
-        sums: dict[str, Any] = dict.fromkeys(net.outputs, 0)
-        outputs: dict[str, list[Array]] = {name: [] for name in net.outputs}
         sources = [n for n in net.nodes if isinstance(n, (*SPIKING, Differential)) and n.name in net.varying]
-        counted = Counted(outputs={}, events={}, positive=0.0, negative=0.0, clamped=machine.clamps)
-        for t in range(1, timesteps + 1):
-            values = machine.step()
-            for node in sources:
-                y = values[node.name]
-                if isinstance(node, CentredIF):
-                    y = deviations(y, machine.arrays, node, t)
-                events = y != 0
-                if node.batch is not None:
-                    k = node.shape[node.batch]
-                    split = (*y.shape[: node.batch], -1, k, *y.shape[node.batch + 1 :])
-                    events = events.reshape(split).sum(node.batch)
-                counted.events[node.name] = counted.events.get(node.name, 0) + events.astype(np.int64)
-                if isinstance(node, SPIKING):
-                    spikes = np.sign(y)
-                    if isinstance(node, Neuron) and not node.graded:
-                        amplitude = machine.arrays[node.amplitude]
-                        alive = np.broadcast_to(amplitude != 0, y.shape)
-                        spikes = np.divide(y, amplitude, out=np.zeros_like(y), where=alive)
-                    counted.positive += float(spikes.clip(min=0).sum())
-                    counted.negative -= float(spikes.clip(max=0).sum())
-            for name in net.outputs:
-                static, after = name not in net.varying, net.schedule.readout_after
-                sums[name] = values[name] if static or t == after + 1 else sums[name] + values[name]
-                if t in checkpoints:
-                    counts = net.schedule.divisor(t) - net.schedule.divisor(after if t > after else 0)
-                    outputs[name].append(sums[name] if static else sums[name] / counts)
-        counted.outputs = {name: np.stack(steps) for name, steps in outputs.items()}
+
+        def steps() -> Iterator[tuple[Mapping[str, Array], Mapping[str, Array]]]:
+            for t in range(1, timesteps + 1):
+                values = machine.step()
+                emitted = {node.name: values[node.name] for node in sources}
+                for node in sources:
+                    if isinstance(node, CentredIF):
+                        emitted[node.name] = deviations(values[node.name], machine.arrays, node, t)
+                yield values, emitted
+
+        counted = tallied(net, steps(), checkpoints)
+        counted.clamped = machine.clamps
         return counted

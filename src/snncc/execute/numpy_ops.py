@@ -66,6 +66,11 @@ def along(bias: Array, rank: int, axis: int) -> Array:
     return bias.reshape(shape)
 
 
+def exact(x: Array) -> Array:
+    """Whole numbers as float64, whose products and sums are exact below 2^53: BLAS is fast, but knows no integers."""
+    return x.astype(np.float64) if x.dtype.kind in "iu" else x
+
+
 def convolution(
     x: Array,
     weight: Array,
@@ -84,8 +89,8 @@ def convolution(
     out = []
     for xs, ws in zip(np.split(view, groups, axis=1), np.split(weight, groups, axis=0), strict=True):
         axes = [1, *range(2 + n, 2 + 2 * n)], [1, *range(2, 2 + n)]
-        out.append(np.moveaxis(np.tensordot(xs, ws, axes=axes), -1, 1))
-    y = np.concatenate(out, axis=1)
+        out.append(np.moveaxis(np.tensordot(exact(xs), exact(ws), axes=axes), -1, 1))
+    y = np.concatenate(out, axis=1).astype(x.dtype, copy=False)
     return y if bias is None else y + along(bias, y.ndim, 1) * offset
 
 
@@ -124,7 +129,7 @@ def transposed_convolution(
 
 def linear(x: Array, weight: Array, bias: Array | None, *, axis: int, offset: float = 1.0) -> Array:
     """weight x + bias along `axis`."""
-    y = np.moveaxis(np.moveaxis(x, axis, -1) @ weight.T, -1, axis)
+    y = np.moveaxis(exact(np.moveaxis(x, axis, -1)) @ exact(weight).T, -1, axis).astype(x.dtype, copy=False)
     return y if bias is None else y + along(bias, y.ndim, axis) * offset
 
 
@@ -169,7 +174,8 @@ def max_pool(
     ceil_mode: bool,
 ) -> Array:
     """Maximum over each window; padding never wins."""
-    view = windows(x, -np.inf, kernel=kernel, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
+    lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    view = windows(x, lowest, kernel=kernel, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
     return view.max(axis=tuple(range(-len(kernel), 0)))  # type: ignore[no-any-return]
 
 

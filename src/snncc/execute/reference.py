@@ -109,26 +109,28 @@ class Machine:
     samples: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.arrays = {name: self.floating(a) for name, a in self.network.arrays.items()}
-        self.feeds = {name: self.floating(a) for name, a in self.feeds.items()}
+        if self.network.stage == "integer":
+            self.dtype = np.int64
+        self.arrays = {name: self.typed(a) for name, a in self.network.arrays.items()}
+        self.feeds = {name: self.typed(a) for name, a in self.feeds.items()}
         first = self.network.sampled
         self.samples = self.feeds[first.name].shape[first.batch] if first.batch is not None else 1
 
-    def floating(self, array: Array) -> Array:
-        """An array, floats in the machine's type."""
+    def typed(self, array: Array) -> Array:
+        """An array, floats in the machine's type; int64 throughout where the network is of whole numbers."""
         a = np.asarray(array)
-        return a.astype(self.dtype) if np.issubdtype(a.dtype, np.floating) else a
+        return a.astype(self.dtype) if self.dtype is np.int64 or np.issubdtype(a.dtype, np.floating) else a
 
     def step(self) -> dict[str, Array]:
         """One time step: each node in topological order, without delay."""
         self.t += 1
-        gate = float(self.network.schedule.gate(self.t))
+        gate = self.network.schedule.gate(self.t)
         values: dict[str, Array] = {}
         for node in self.network.nodes:
             values[node.name] = self.evaluate(node, values, gate)
         return values
 
-    def evaluate(self, node: Node, values: Mapping[str, Array], gate: float) -> Array:
+    def evaluate(self, node: Node, values: Mapping[str, Array], gate: int) -> Array:
         """The node's value at this step."""
         net = self.network
         if isinstance(node, Input):
@@ -254,7 +256,7 @@ class Machine:
         divisor = self.dtype(1 if node.direct else self.network.schedule.divisor(self.t))
         arguments = list(inputs)
         for total, i in zip(state.sums, varying, strict=True):
-            mean = total / divisor
+            mean = total if node.direct else total / divisor
             arguments[i], moved = clamped(mean, node.low[i], node.high[i], node.nonzero[i])
             self.clamps[node.name] = self.clamps.get(node.name, 0) + moved
         result = evaluate_function(node.function, arguments, self.arrays, 1.0)
@@ -278,7 +280,7 @@ def evaluate(network: Network, feeds: Mapping[str, Array], dtype: Any = np.float
     values: dict[str, Array] = {}
     for node in network.nodes:
         if isinstance(node, Input | Constant | Repeat):
-            values[node.name] = machine.evaluate(node, values, 1.0)
+            values[node.name] = machine.evaluate(node, values, 1)
         else:
             values[node.name] = evaluate_function(node, [values[n] for n in node.inputs], machine.arrays, 1.0)
     return values

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from snncc.execute.torch_engine import Engine
 from snncc.ir.analysis import multiply_accumulates
+from snncc.ir.classes import event_products
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import (
     NEURONS,
@@ -32,8 +33,11 @@ def fan_out(network: Network) -> Mapping[str, Array]:
 
     An event reaches weighted nodes through routes without weights (pools, sums, concatenations, reshapes), and each
     weight that it meets is one addition, at borders fewer than inside; zero weights count. An identity shortcut into
-    a neuron is one addition. Found as the derivative of the network with all weights set to one.
+    a neuron is one addition. In a product of two values that both come as events, d(A B) = dA B + A dB: an event in A
+    meets one row of the running sum B, an event in B one column of A, as if these were weights. Found as the derivative
+    of the network with all weights, and the other factors of products, set to one.
     """
+    products = event_products(network)
     ones = {name: np.ones_like(array) for name, array in network.arrays.items()}
     floats = {name for name, array in network.arrays.items() if np.issubdtype(array.dtype, np.floating)}
     engine = Engine(network, dtype=torch.float64)
@@ -51,6 +55,8 @@ def fan_out(network: Network) -> Mapping[str, Array]:
         if fires or isinstance(node, (Differential, Encoder)):
             if fires:
                 total = total + values[node.inputs[0]].sum()
+            if node.name in products and isinstance(node, Differential):
+                total = total + connections(engine, node, [values[name] for name in node.inputs])
             leaves[node.name] = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
             values[node.name] = leaves[node.name]
         elif not node.inputs:
@@ -65,6 +71,15 @@ def fan_out(network: Network) -> Mapping[str, Array]:
         return {name: np.zeros(network[name].shape) for name in leaves}
     grads = torch.autograd.grad(total, list(leaves.values()), allow_unused=True, materialize_grads=True)
     return {name: grad.numpy() for name, grad in zip(leaves, grads, strict=True)}
+
+
+def connections(engine: Engine, node: Differential, inputs: list[Tensor]) -> Tensor:
+    """What the events of each factor meet in a product, the other factors being ones."""
+    total: Tensor = torch.zeros((), dtype=torch.float64)
+    for side in engine.network.varying_positions(node):
+        factors = [x if i == side else torch.ones_like(x) for i, x in enumerate(inputs)]
+        total = total + engine.plain(node.function, factors, 0.0, 1, {}).sum()
+    return total
 
 
 def routes(engine: Engine, node: Node, inputs: list[Tensor]) -> Tensor:

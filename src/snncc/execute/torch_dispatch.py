@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from snncc.execute import torch_neurons, torch_rules
+from snncc.execute.fused_scan import fused_scan, fusible
 from snncc.ir.nodes import IF, AdaptiveIF, CentredIF, Encoder, LeakyIF, MsatIF, MultiThreshold, Neuron, Node, SignedIF
 
 #: Fields of `MsatIF` that its scan takes by the same name.
@@ -45,6 +46,8 @@ def scan(
     node: Neuron, steps: Tensor, arrays: Mapping[str, Tensor], state: Any, place: Place
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """A neuron over the steps (T, ...), which are overwritten by the output; returns the output and the state."""
+    if fusible(node, steps):
+        return fused_scan(node, steps, arrays, state, place.first_step)
     threshold, amplitude, v_init = arrays[node.threshold], arrays[node.amplitude], arrays[node.v_init]
     samples, axis = place.samples if node.batch is not None else 1, node.batch or 0
     match node:

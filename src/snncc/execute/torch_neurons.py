@@ -14,7 +14,7 @@ State = tuple[Tensor, Tensor]
 
 
 def start(current: Tensor, v_init: Tensor, state: State | None) -> State:
-    """The membrane potential and the spike count before the first step."""
+    """The membrane potential and the spike count before the first step. Scans change them in place."""
     if state is not None:
         return state
     zeros = torch.zeros_like(current[0])
@@ -33,13 +33,12 @@ def if_scan(
 ) -> tuple[Tensor, State]:
     """Integrate and fire with soft (subtract) or hard (zero) reset; fires where u >= threshold > 0."""
     u, n = start(current, v_init, state)
-    alive = threshold > 0
-    divisor = torch.where(alive, threshold, 1)
+    fires_at = torch.where(threshold > 0, threshold, float("inf"))
     for t in range(len(current)):
-        u = u + current[t]
-        z = ((u >= threshold) & alive).to(u.dtype) if burst == 1 else torch.floor(u / divisor).clamp(0, burst) * alive
-        u = u - z * threshold if reset == "subtract" else torch.where(z > 0, 0, u)
-        current[t] = z * amplitude
+        u += current[t]
+        z = (u >= fires_at).to(u.dtype) if burst == 1 else torch.floor(u / fires_at).clamp_(0, burst)
+        u -= z * threshold if reset == "subtract" else z * u
+        torch.mul(z, amplitude, out=current[t])
     return current, (u, n)
 
 
@@ -57,24 +56,27 @@ def signed_if_scan(
     """Integrate and fire with negative spikes (early: u < 0, signed: u <= -threshold) while the count is positive."""
     u, n = start(current, v_init, state)
     for t in range(len(current)):
-        u = u + current[t]
+        u += current[t]
         z = signed_spikes(u, n, threshold, negative=negative, cap=cap, levels=levels)
-        u = u - z * threshold
-        n = n + z
-        current[t] = z * amplitude
+        u -= z * threshold
+        n += z
+        torch.mul(z, amplitude, out=current[t])
     return current, (u, n)
 
 
 def signed_spikes(u: Tensor, n: Tensor, threshold: Tensor, *, negative: str, cap: int | None, levels: int) -> Tensor:
     """The spikes of a signed neuron at potential u after n net spikes."""
-    alive = threshold > 0
     ceiling = float("inf") if cap is None else float(cap)
+    fires_at = torch.where(threshold > 0, threshold, float("inf"))
     if levels == 1:
-        fires = (u >= threshold) & (n < ceiling) & alive
-        below = (u < 0) if negative == "early" else (u <= -threshold)
-        return fires.to(u.dtype) - (~fires & below & (n > 0) & alive).to(u.dtype)
-    z = torch.floor(u / torch.where(alive, threshold, 1)) * alive
-    return torch.minimum(torch.maximum(z, -n.clamp(max=levels)), (ceiling - n).clamp(max=levels))
+        fires = u >= fires_at
+        if cap is not None:
+            fires &= n < ceiling
+        below = u < torch.where(threshold > 0, 0.0, -float("inf")) if negative == "early" else u <= -fires_at
+        below &= n > 0
+        return fires.to(u.dtype).sub_(below.to(u.dtype))
+    z = torch.floor(u / fires_at)
+    return torch.minimum(torch.maximum(z, -n.clamp(max=levels)), (ceiling - n).clamp_(max=levels))
 
 
 def centred_if_scan(
@@ -91,14 +93,16 @@ def centred_if_scan(
 ) -> tuple[Tensor, State]:
     """Signed IF (early) around a resting rate of centre / until, which flows for the first `until` steps."""
     u, n = start(current, v_init, state)
-    n = n + centre if state is None else n
+    if state is None:
+        n += centre
     for t in range(len(current)):
         rest = centre / until if first_step + t < until else torch.zeros_like(centre)
-        u = u + (current[t] - rest * threshold * (threshold > 0))
+        current[t] -= rest * threshold * (threshold > 0)
+        u += current[t]
         z = signed_spikes(u, n, threshold, negative="early", cap=None, levels=levels)
-        u = u - z * threshold
-        n = n + z
-        current[t] = (z + rest) * amplitude
+        u -= z * threshold
+        n += z
+        torch.mul(z.add_(rest), amplitude, out=current[t])
     return current, (u, n)
 
 

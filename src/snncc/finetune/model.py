@@ -75,7 +75,7 @@ class TrainableNetwork(nn.Module):
     def forward(self, feeds: Mapping[str, Tensor]) -> Tensor:
         """The logits of a batch."""
         values: dict[str, Tensor] = {}
-        first = self.network.inputs[0]
+        first = self.network.sampled
         samples = int(feeds[first.name].shape[first.batch or 0])
         for node in self.network.nodes:
             if isinstance(node, Input):

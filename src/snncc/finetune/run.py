@@ -13,7 +13,7 @@ import torch
 
 from snncc import data as datasets
 from snncc.data import Dataset, Preprocessing
-from snncc.errors import DataError
+from snncc.errors import DataError, UsageError
 from snncc.execute.ann import Truth
 from snncc.execute.torch_engine import Engine
 from snncc.finetune.checkpoint import Epoch
@@ -63,6 +63,10 @@ def moments(net: Network, data: Dataset) -> dict[str, tuple[Array, Array]]:
 
 def prepare(net: Network, settings: Settings, train: Dataset) -> Prepared:
     """The network ready to train, with every change to it."""
+    if net.analog_tail is not None:
+        outputs = ", ".join(net.analog_tail.outputs)
+        cure = "give the part of the model in front of it, whose output is trained"
+        raise UsageError(f"{outputs} stand behind an analog tail ({net.analog_tail})", cure=cure)
     if settings.method == "qffs":
         return prepare_qffs(net, settings)
     changes: list[str] = []

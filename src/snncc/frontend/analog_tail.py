@@ -1,64 +1,87 @@
 # SPDX-License-Identifier: Apache-2.0
 """Operators whose results change their shape with the data (NonMaxSuppression, NonZero, ...) do not spike.
 
-The first of them and all that depends on it are cut off as a model of its own; the network ends where it begins.
+They and all that depends on them are cut off as a model of its own; the network ends where that begins.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
 import numpy as np
-import onnx
 import onnx_ir as ir
-from onnx import helper
+from onnx_ir import convenience
 
+from snncc.execute.ann import ORT_ERRORS
 from snncc.execute.torch_foreign import foreign_session
-from snncc.frontend.foreign import ORT_ERRORS, RANDOM, read_by
+from snncc.frontend.foreign import RANDOM, read_by
 from snncc.frontend.load import WEIGHTED
+from snncc.frontend.shapes import known_shape
 from snncc.ir.analog_tail import AnalogTail
-from snncc.ir.network import Array
-
-#: The name of the array that holds the tail's model.
-ARRAY = "analog_tail"
+from snncc.ir.analysis import multiply_accumulates
+from snncc.ir.network import Array, Network
+from snncc.ir.nodes import ACTIVATIONS, Node
 
 
 def is_open(value: ir.Value) -> bool:
-    """Whether something reads a value whose shape is not known."""
+    """Whether something reads a value that is no array of a known shape."""
     used = bool(value.name) and (bool(value.uses()) or value.is_graph_output())
-    return used and (value.shape is None or not all(isinstance(d, int) for d in value.shape))
+    several = isinstance(value.type, (ir.SequenceType, ir.OptionalType))
+    return used and (several or known_shape(value) is None)
 
 
 def split(model: ir.Model) -> tuple[ir.Model, AnalogTail, Array] | None:
-    """The graph in front of the tail, the tail, and its serialized model; None where there is none that runs.
+    """The graph in front of the tail, the tail and its serialized model; None where there is none that runs.
 
-    A tail whose operators are random, or which onnxruntime refuses, is no tail; nor is what gives no tensors.
+    Random operators make no tail, nor does what onnxruntime refuses or what gives no arrays. `model` is left as it is.
     """
-    starts, behind = [], set[ir.Value]()
-    nodes = []
-    for node in model.graph:
+    graph, starts = model.graph, list[ir.Node]()
+    nodes: list[ir.Node] = []
+    behind: set[ir.Value] = set()
+    for node in graph:
         depends = any(value in behind for value in read_by(node))
-        if not depends and any(is_open(value) for value in node.outputs):
+        if not depends and any(map(is_open, node.outputs)):
             starts.append(node)
-        if depends or (starts and node is starts[-1]):
-            nodes.append(node)
-            behind.update(node.outputs)
-    if not starts or any(n.op_type in RANDOM for n in nodes):
+        elif not depends:
+            continue
+        nodes.append(node)
+        behind.update(node.outputs)
+    computed = [value for value in graph.outputs if value in behind]
+    arrays = all(isinstance(v.type, ir.TensorType) and v.dtype != ir.DataType.STRING for v in computed)
+    if not computed or not arrays or any(node.op_type in RANDOM for node in nodes):
         return None
-    computed = [value for value in model.graph.outputs if value in behind]
-    blob = serialized(model, nodes, behind, computed)
-    if blob is None or not computed:
-        return None
+    weights = [v.const_value for n in nodes if n.op_type in WEIGHTED for v in read_by(n) if v.const_value is not None]
     read = dict.fromkeys(v for n in nodes for v in read_by(n) if v not in behind and v.const_value is None)
-    inputs = tuple(str(value.name) for value in read)
+    try:
+        blob = serialized(model, [*read], computed)
+        foreign_session(blob.tobytes())
+    except ORT_ERRORS:
+        return None
     tail = AnalogTail(
-        inputs=inputs,
+        inputs=tuple(str(value.name) for value in read),
         outputs=tuple(str(value.name) for value in computed),
         starts=tuple(sorted({node.op_type for node in starts})),
         operators=len(nodes),
-        weights=sum(v.const_value.size for n in nodes if n.op_type in WEIGHTED for v in n.inputs if constant(v)),
-        model=ARRAY,
+        weights=sum(constant.size for constant in weights),
     )
-    kept = [str(value.name) for value in model.graph.outputs if value not in behind]
-    return front(model, list(dict.fromkeys([*kept, *inputs])), {str(node.outputs[0].name) for node in nodes}), tail, blob
+    ends = dict.fromkeys([*(value for value in graph.outputs if value not in behind), *read])
+    return piece(model, list(graph.inputs), [*ends]), tail, blob
+
+
+def spikes(network: Network, node: Node) -> bool:
+    """Whether a node is an activation or has weights, and varies."""
+    return node.name in network.varying and (isinstance(node, ACTIVATIONS) or multiply_accumulates(network, node) > 0)
+
+
+def piece(model: ir.Model, inputs: list[ir.Value], outputs: list[ir.Value]) -> ir.Model:
+    """A copy of a part of a model."""
+    part = convenience.extract(model.graph, inputs, outputs)
+    part.opset_imports.update(model.opset_imports)
+    made = ir.Model(part, ir_version=10, producer_name="snncc")
+    made.meta.update(model.meta)
+    return made
+
+
+def serialized(model: ir.Model, inputs: list[ir.Value], outputs: list[ir.Value]) -> Array:
+    """A part of a model as the bytes of an ONNX file."""
+    part = piece(model, inputs, outputs)
+    part.graph.name = "analog_tail"
+    return np.frombuffer(ir.to_proto(part).SerializeToString(deterministic=True), np.uint8)

@@ -44,8 +44,8 @@ def broadcast_shape(*shapes: Sequence[int]) -> tuple[int, ...]:
 class Builder:
     """Collects nodes and arrays; `out` and `shape` are the name and shape of the ONNX value being lowered."""
 
-    def __init__(self, opset: int) -> None:
-        self.opset = opset
+    def __init__(self, opset: int, grows: Callable[[str], int | None] = lambda name: None) -> None:
+        self.opset, self.grows = opset, grows
         self.nodes: list[Node] = []
         self.arrays: dict[str, Array] = {}
         self.out = ""
@@ -214,12 +214,18 @@ class Builder:
         )
 
     def batch_after_reshape(self, x: Node, shape: tuple[int, ...], hint: int | None) -> int:
-        """The axis that starts where the samples' axis of x started; `hint` (where the file wrote -1) breaks ties."""
+        """The axis that starts where the samples' axis of x started.
+
+        Where several do, the one that grows with the number of samples; else one of the same extent, of which `hint`
+        (where the file wrote -1) chooses.
+        """
         begin, extent = math.prod(x.shape[: x.batch]), x.shape[x.batch or 0]
         fits = [i for i in range(len(shape)) if math.prod(shape[:i]) == begin]
         if not fits:
             raise MixesSamples("it cuts the samples' axis")
         same = [i for i in fits if shape[i] == extent] or fits
+        if len(fits) > 1 and (len(same) > 1 or extent > 1) and (axis := self.grows(self.out)) in fits:
+            return int(axis or 0)
         return hint if hint is not None and (hint in same or (hint in fits and hint < same[0])) else same[0]
 
     def transpose(self, x: Node, permutation: Sequence[int], *, name: str | None = None) -> Node:

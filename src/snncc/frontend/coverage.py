@@ -62,9 +62,9 @@ UNROLLED = {
     "Loop": "unrolled where the trip count is constant, else foreign",
     "Scan": "unrolled",
 }
+TAIL = dict.fromkeys(("NonMaxSuppression", "NonZero", "Unique"), "the shape of its result depends on data")
 REFUSED = {
     **dict.fromkeys(RANDOM - {"Dropout"}, "its result is random"),
-    **dict.fromkeys(("NonMaxSuppression", "NonZero", "Unique"), "the shape of its result depends on data"),
     **dict.fromkeys(
         ("ImageDecoder", "RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit", "TfIdfVectorizer"),
         "it computes with text or bytes",
@@ -93,8 +93,10 @@ def kind_of(operator: str) -> tuple[str, str]:
         return found, CONDITIONS.get(operator, "")
     if operator in REFUSED:
         return "refused", REFUSED[operator]
+    if operator in TAIL:
+        return "tail", TAIL[operator]
     if operator.startswith(SEQUENCES):
-        return "refused", "it computes with sequences or optional values"
+        return "tail", "it computes with sequences or optional values"
     return "foreign", "evaluated by onnxruntime, where that has it and the shape of its result is fixed"
 
 

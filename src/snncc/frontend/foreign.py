@@ -7,6 +7,7 @@ each gives alone, joined along one axis.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -14,20 +15,13 @@ import onnx
 import onnx_ir as ir
 from onnx import helper
 from onnx_ir import traversal
-from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
+from snncc.execute.ann import ORT_ERRORS
 from snncc.execute.numpy_foreign import foreign
 from snncc.frontend.builder import Builder, MixesSamples, Operand
 from snncc.ir.network import Array
 from snncc.ir.nodes import Foreign, Node
 
-#: What onnxruntime raises; its exceptions have no common base below Exception.
-ORT_ERRORS: tuple[type[Exception], ...] = (
-    RuntimeError,
-    TypeError,
-    ValueError,
-    *(kind for kind in vars(_state).values() if isinstance(kind, type) and issubclass(kind, Exception)),
-)
 #: Operators whose result differs from run to run.
 RANDOM = frozenset(
     ("Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
@@ -93,6 +87,10 @@ def read_by(node: ir.Node) -> list[ir.Value]:
     return list({str(v.name): v for v in [*node.inputs, *captured(node)] if v is not None and v.name}.values())
 
 
+#: Entries of a value that a trial run may make up.
+LARGEST = 1 << 26
+
+
 def measured_shapes(node: ir.Node, opsets: Mapping[str, int]) -> list[tuple[tuple[int, ...], ir.DataType]] | None:
     """The shapes and types of a node's outputs, found by running it on zeros and random numbers; None if they differ.
 
@@ -105,7 +103,9 @@ def measured_shapes(node: ir.Node, opsets: Mapping[str, int]) -> list[tuple[tupl
         if value.const_value is None:
             if value.shape is None or value.dtype is None or not all(isinstance(d, int) for d in value.shape):
                 return None
-            dims[str(value.name)] = [d for d in value.shape if isinstance(d, int)]
+            dims[str(value.name)] = extents = [d for d in value.shape if isinstance(d, int)]
+            if math.prod(extents) > LARGEST:
+                return None
     rng = np.random.default_rng(0)
     found = []
     for random in (False, True):

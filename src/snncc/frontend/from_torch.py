@@ -6,12 +6,15 @@ from __future__ import annotations
 import io
 import logging
 import warnings
+from pathlib import Path
 from typing import Any
 
 import onnx
 import torch
 
 from snncc.errors import UnreadableModel
+from snncc.frontend.names import safe_name
+from snncc.frontend.pt2 import EXPORT, exported_program
 
 
 def export(module: torch.nn.Module, example_input: Any) -> onnx.ModelProto:
@@ -47,3 +50,32 @@ def export(module: torch.nn.Module, example_input: Any) -> onnx.ModelProto:
         module.train(training)
         torch.backends.mha.set_fastpath_enabled(fused)
     return onnx.load_from_string(buffer.getvalue())
+
+
+def from_pt2(path: Path) -> onnx.ModelProto:
+    """The ONNX form of an exported program (`torch.export.save`).
+
+    Nothing in the file can run code: see `frontend.pt2`. Raises UnreadableModel.
+    """
+    archive = exported_program(path)
+    levels = {name: logging.getLogger(name).level for name in ("torch.export", "torch._export", "torch.onnx")}
+    try:
+        for name in levels:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program = torch.export.load(archive)
+            made = torch.onnx.export(program, (), dynamo=True, verbose=False, external_data=False)
+        model = made.model_proto if isinstance(made, torch.onnx.ONNXProgram) else None
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # torch fails in many ways on a program that is not sound
+        reason = safe_name((str(error).splitlines() or [type(error).__name__])[0])
+        raise UnreadableModel(f"torch cannot export this program to ONNX: {reason}", cure=EXPORT) from error
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+    if model is None:
+        raise UnreadableModel("torch made no ONNX model of this program", cure=EXPORT)
+    model.graph.doc_string = ""
+    return model

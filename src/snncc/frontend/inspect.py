@@ -15,6 +15,7 @@ from snncc.frontend.load import load
 from snncc.frontend.lower import lower
 from snncc.frontend.normalize import normalize
 from snncc.frontend.samples import Dims, samples_first
+from snncc.ir.analog_tail import AnalogTail
 from snncc.ir.classes import node_class, nodes_by_class, operations, shares
 
 SCHEMA = "snncc/check/1"
@@ -31,7 +32,7 @@ class ProblemEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """What `snncc check` says. Shares are fractions 0 ... 1; `operations` are multiply-accumulates of the ANN by what
-    feeds them; `classes` counts the nodes of the lowered graph."""
+    feeds them; `classes` counts the nodes of the lowered graph; `analog_tail`: what stands behind the network."""
 
     schema: str = SCHEMA
     model: str
@@ -47,6 +48,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     outputs: list[str]
     analog: tuple[str, ...]
     foreign: tuple[str, ...]
+    analog_tail: AnalogTail | None = None
     one_at_a_time: str | None
 
 
@@ -92,5 +94,6 @@ def inspect(source: Path | onnx.ModelProto, shapes: Mapping[str, Dims] | None = 
         outputs=list(net.outputs),
         analog=tuple(n.name for n in net.nodes if node_class(net, n) == "differential"),
         foreign=tuple(n.name for n in net.nodes if node_class(net, n) == "foreign"),
+        analog_tail=net.analog_tail,
         one_at_a_time=result.one_at_a_time,
     )

@@ -46,12 +46,17 @@ FunctionId = tuple[str, str, str]  # domain, name, overload
 def load(source: pathlib.Path | onnx.ModelProto) -> onnx.ModelProto:
     """The model of a file, or a checked copy of one in memory, with its external weights embedded.
 
-    External data is read from the model's own folder only; its `checksum` is not verified.
+    External data is read from the model's own folder only; its `checksum` is not verified. An exported program of torch
+    (.pt2) is brought to ONNX first.
     Raises UnreadableModel, once and with every bad tensor, for what cannot be read or not safely.
     """
     folder = source.parent if isinstance(source, pathlib.Path) else None
     where = f"'{safe_name(str(source))}'" if isinstance(source, pathlib.Path) else "the model in memory"
     try:
+        if isinstance(source, pathlib.Path) and source.suffix.lower() == ".pt2":
+            from snncc.frontend.from_torch import from_pt2  # torch, and its exporter, take seconds
+
+            source, folder = from_pt2(source), None
         data = _read(source) if isinstance(source, pathlib.Path) else _serialized(source)
         try:
             model = _parse(data)

@@ -8,10 +8,11 @@ all are collected.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
 from snncc.errors import Problem, UnsupportedModel
@@ -28,8 +29,11 @@ from snncc.frontend import lower_reduction as reduction
 from snncc.frontend import lower_resize as resize
 from snncc.frontend import lower_shape as shape
 from snncc.frontend import lower_space as space
+from snncc.frontend.analog_tail import spikes, split
 from snncc.frontend.builder import Builder, Lowering, MixesSamples, Operand, Unsupported
 from snncc.frontend.foreign import NotRunnable, exists, lower_foreign
+from snncc.frontend.growth import growth
+from snncc.frontend.unflatten import unflattened
 from snncc.ir.masks import finite_masks
 from snncc.ir.network import Network
 from snncc.ir.nodes import Input, Node
@@ -70,6 +74,8 @@ class Lowered:
 
 def static_shape(value: ir.Value) -> tuple[int, ...]:
     """A value's shape, all of it known."""
+    if isinstance(value.type, (ir.SequenceType, ir.OptionalType)):
+        raise Unsupported("it gives a sequence or an optional value", cure="cut the graph in front of it")
     if value.shape is None or not all(isinstance(d, int) for d in value.shape):
         raise Unsupported(
             "its shape depends on data or is not known",
@@ -83,6 +89,18 @@ def element_type(value: ir.Value) -> str:
     name = "FLOAT" if value.dtype is None else value.dtype.name
     floating = name.startswith(("FLOAT", "DOUBLE", "BFLOAT"))
     return "float32" if floating else name.lower().replace("boolean", "bool")
+
+
+def well_typed(node: ir.Node, opset: int) -> Mapping[str, ir.Attr]:
+    """The attributes of a node; raises Unsupported for one whose type is not that of the operator's definition."""
+    try:
+        known = onnx.defs.get_schema(node.op_type, opset, "").attributes
+    except onnx.defs.SchemaError:
+        return node.attributes
+    for name, given in node.attributes.items():
+        if name in known and int(given.type) != int(known[name].type):
+            raise Unsupported(f"its attribute {name} is of the wrong type", cure="check the file with onnx.checker")
+    return node.attributes
 
 
 def attribute(value: ir.Attr) -> Any:
@@ -113,7 +131,8 @@ class Lowerer:
     def __init__(self, model: ir.Model, *, batched: bool) -> None:
         self.graph = model.graph
         self.opsets = dict(model.opset_imports)
-        self.builder = Builder(model.opset_imports.get("", 0) or model.opset_imports.get("ai.onnx", 0))
+        opset = model.opset_imports.get("", 0) or model.opset_imports.get("ai.onnx", 0)
+        self.builder = Builder(opset, growth(model))
         self.values: dict[str, Node] = {}
         self.problems: list[Problem] = []
         self.failed: set[str] = set()
@@ -140,13 +159,13 @@ class Lowerer:
     def by_table(self, node: ir.Node) -> Node | list[Node | None]:
         """One ONNX node by its entry in LOWERINGS."""
         function = lowering_of(node)
-        attributes = {name: attribute(a) for name, a in node.attributes.items()}
+        attributes = {name: attribute(a) for name, a in well_typed(node, self.builder.opset).items()}
         operands = [self.operand(v) for v in node.inputs]
         try:
             made: Node | list[Node | None] = function(self.builder, *operands, **attributes)
             return made
         except TypeError as error:
-            if "unexpected keyword" not in str(error) and "positional argument" not in str(error):
+            if not any(text in str(error) for text in ("unexpected keyword", "positional argument", "multiple values")):
                 raise
             raise Unsupported(
                 f"{str(error).split('() ')[-1]}", cure="export with an opset that this version of snncc knows"
@@ -218,9 +237,14 @@ class Lowerer:
         outputs = []
         for value in self.graph.outputs:
             name = str(value.name)
-            operand = self.operand(value)
             g.out = name
-            node = g.node(operand) if not isinstance(operand, Node) else operand
+            try:
+                if name in outputs:
+                    raise Unsupported("it is listed twice", cure="list it once")
+                node = g.node(self.operand(value))
+            except Unsupported as problem:
+                self.problems.append(Problem(node=name, operator="output", reason=problem.reason, cure=problem.cure))
+                continue
             if node.name != name:
                 node = g.reshape(node, node.shape, name=name, batch=node.batch)
             outputs.append(node.name)
@@ -228,6 +252,18 @@ class Lowerer:
 
 
 def lower(model: ir.Model) -> Lowered:
+    """Lower a graph up to its analog tail, if it has one behind something that can spike."""
+    if (cut := split(model)) is not None:
+        front, tail, blob = cut
+        result = lower_whole(front)
+        if any(spikes(result.partial, node) for node in result.partial.nodes):
+            partial = replace(result.partial, analog_tail=tail).with_arrays({tail.model: blob})
+            network = None if result.network is None else partial
+            return replace(result, network=network, partial=partial, nodes=result.nodes + tail.operators)
+    return lower_whole(model)
+
+
+def lower_whole(model: ir.Model) -> Lowered:
     """Lower a graph, with its samples on an axis if every operator keeps one, else one sample at a time."""
     reason = None
     lowerer = Lowerer(model, batched=True)
@@ -235,6 +271,8 @@ def lower(model: ir.Model) -> Lowered:
         lowerer.run()
     except MixesSamples as mixes:
         reason = mixes.reason
+        if (other := unflattened(model)) is not None:
+            return lower_whole(other)
         lowerer = Lowerer(model, batched=False)
         lowerer.run()
     count = sum(1 for _ in model.graph)

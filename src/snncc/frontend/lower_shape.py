@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from snncc.frontend.builder import Builder, Lowering, MixesSamples, Operand, Unsupported
 from snncc.frontend.lower_linear import constant
 from snncc.ir.nodes import Concat, Expand, Node, Pad, Reduce, Slice
@@ -205,6 +207,8 @@ def reduction(
 ) -> tuple[Node, tuple[int, ...], int | None]:
     """The operand of a reduction, its axes, and the batch axis of the result."""
     x = g.node(x)
+    if keepdims not in (0, 1):
+        raise Unsupported(f"keepdims is {keepdims}, not 0 or 1", cure="check the file with onnx.checker")
     given = ints(axes_input, axes, "axes")
     along = positive(given, len(x.shape)) if given else [] if noop_with_empty_axes else list(range(len(x.shape)))
     if x.batch in along:
@@ -254,10 +258,18 @@ def reduce_sum(
     )
 
 
+def is_view(x: Node, index: Operand) -> bool:
+    """Whether a Gather takes every entry of a row in its order, as exporters write as_strided."""
+    every = np.arange(x.shape[0])
+    return len(x.shape) == 1 and isinstance(index, np.ndarray) and np.array_equal(index.reshape(-1), every)
+
+
 def gather(g: Builder, x: Operand, index: Operand, *, axis: int = 0) -> Node:
     """Gather along an axis, by constant indices or static ones (token ids)."""
     values, at = g.node(x), g.node(index)
     axis %= len(values.shape)
+    if values.batch == axis and is_view(values, index) and g.grows(g.out) is not None:
+        return g.reshape(values, g.shape)
     if values.batch == axis:
         raise MixesSamples("it gathers along the samples' axis")
     axes = set()

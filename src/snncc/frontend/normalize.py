@@ -17,10 +17,18 @@ from onnxscript.optimizer import fold_constants_ir
 
 from snncc.errors import UnreadableModel
 from snncc.frontend.control import expand_control
+from snncc.frontend.names import safe_name
 from snncc.frontend.shapes import infer_shapes
 
 #: A folded constant may have this many entries; larger ones stay operators.
 FOLD_LIMIT = 1 << 24
+#: What the libraries raise for graphs that are not sound.
+LIBRARY = (
+    *(RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError),
+    *(ArithmeticError, NotImplementedError, RecursionError),
+)
+#: Where a normal form keeps the model that it was made of.
+SOURCE = "source"
 EXPANDING = ("ConstantOfShape", "Expand", "Tile", "Range")
 
 
@@ -45,17 +53,17 @@ def may_fold(node: ir.Node) -> bool | None:
     return True if node.op_type == "DequantizeLinear" else None
 
 
-def normalize(model: onnx.ModelProto) -> ir.Model:
-    """The normal form, for one sample, of a model that `samples_first` has prepared.
+def normalize(model: onnx.ModelProto, samples: int = 1) -> ir.Model:
+    """The normal form, for one sample (or more), of a model that `samples_first` has prepared.
 
     Raises UnreadableModel when the libraries cannot process the graph.
     """
-    inner = ir.from_proto(model)
-    common.RemoveInitializersFromInputsPass()(inner)
-    for value in inner.graph.inputs:
-        dims = [d if isinstance(d, int) else 1 for d in value.shape or ()]
-        value.shape = ir.Shape(dims)
     try:
+        inner = ir.from_proto(model)
+        common.RemoveInitializersFromInputsPass()(inner)
+        for value in inner.graph.inputs:
+            dims = [d if isinstance(d, int) else samples for d in value.shape or ()]
+            value.shape = ir.Shape(dims)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             logging.getLogger("onnxscript").setLevel(logging.ERROR)
@@ -76,9 +84,10 @@ def normalize(model: onnx.ModelProto) -> ir.Model:
             common.RemoveUnusedNodesPass()(inner)
             infer_shapes(inner)
             common.AddDefaultAttributesPass()(inner)
-    except (RuntimeError, ValueError, TypeError) as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
+    except LIBRARY as error:
+        reason = safe_name(str(error.__cause__ or error).partition("\n")[0] or type(error).__name__)
         raise UnreadableModel(
             f"the graph cannot be simplified: {reason}", cure="check the file with onnx.checker, or export it again"
         ) from error
+    inner.meta[SOURCE] = model
     return inner

@@ -17,6 +17,13 @@ LIKE_INPUT = frozenset(
 )
 
 
+def known_shape(value: ir.Value | None) -> tuple[int, ...] | None:
+    """A value's shape where all of it is known."""
+    if value is None or value.shape is None or not all(isinstance(d, int) for d in value.shape):
+        return None
+    return tuple(d for d in value.shape if isinstance(d, int))
+
+
 def known(node: ir.Node, position: int) -> np.ndarray | None:
     """The entries of a constant input, in one row."""
     value = node.inputs[position] if position < len(node.inputs) else None
@@ -36,10 +43,9 @@ def compressed(node: ir.Node, shape: tuple[int, ...]) -> tuple[int, ...] | None:
 
 def missing_shape(node: ir.Node) -> tuple[int, ...] | None:
     """The shape of a node's first output where the library leaves it open and it is known."""
-    value = node.inputs[0] if node.inputs else None
-    if value is None or value.shape is None or not all(isinstance(d, int) for d in value.shape):
+    shape = known_shape(node.inputs[0] if node.inputs else None)
+    if shape is None:
         return None
-    shape = tuple(d for d in value.shape if isinstance(d, int))
     if node.op_type in LIKE_INPUT:
         return shape
     if node.op_type == "MaxUnpool":

@@ -10,7 +10,7 @@ class AnalogTail(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """An ONNX model that onnxruntime evaluates on the network's outputs at read-out, one sample at a time.
 
     `inputs`: the outputs of the network that it reads; `outputs`: what it computes; `starts`: the operators that it
-    begins with; `operators`: how many nodes it has; `weights`: the weights in it, at least as many multiply-accumulates;
+    begins with; `operators`: how many it has; `weights`: how many weights, each of them a multiply-accumulate or more;
     `model`: the array that holds the serialized model.
     """
 

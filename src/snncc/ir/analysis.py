@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 
 from snncc.ir.network import Network
-from snncc.ir.nodes import SPIKING, Conv, ConvTranspose, Linear, Node, Operator
+from snncc.ir.nodes import SPIKING, Conv, ConvTranspose, Differential, Linear, Node, Operator
 
 #: Operators whose products with their own state stay inside them.
 RECURRENT = ("lstm", "gru", "rnn")
@@ -47,7 +47,9 @@ def peak_features(network: Network) -> int:
 
 
 def multiply_accumulates(network: Network, node: Node) -> int:
-    """Multiply-accumulates of one evaluation of a node for one sample; 0 where nothing is weighted."""
+    """Multiply-accumulates of one evaluation of a node (or of its function) for one sample; 0 where there are none."""
+    if isinstance(node, Differential):
+        node = node.function
     if isinstance(node, Conv):
         return math.prod(node.shape) * math.prod(network.arrays[node.weight].shape[1:])
     if isinstance(node, ConvTranspose):

@@ -7,21 +7,30 @@ from snncc.errors import InvariantBroken
 from snncc.ir.network import Network
 from snncc.ir.nodes import (
     ACTIVATIONS,
+    IF,
     LINEAR_NODES,
     SPIKING,
+    AveragePool,
     BatchNorm,
+    ConvTranspose,
     Differential,
     Foreign,
     Input,
     MaxPool,
     Node,
     Operator,
+    Repeat,
+    SignedIF,
 )
+
+#: Linear nodes without an integer form, or replaced by one that has it.
+REAL = (Repeat, ConvTranspose, BatchNorm, AveragePool)
 
 #: What a value that carries rates may be computed by, stage by stage. Static values may be computed by anything.
 LEGAL: dict[str, tuple[type[Node], ...]] = {
     "ann": (Input, *LINEAR_NODES, *ACTIVATIONS, MaxPool, Operator, Foreign, Differential),
     "snn": (Input, *(kind for kind in LINEAR_NODES if kind is not BatchNorm), Operator, Differential, *SPIKING),
+    "integer": (Input, *(kind for kind in LINEAR_NODES if kind not in REAL), Differential, IF, SignedIF),
 }
 
 
@@ -48,10 +57,16 @@ def check(net: Network, after: str) -> None:
             raise broken(f"{type(node).__name__} {node.name} may not stand in the {net.stage} stage")
         if net.stage == "snn" and isinstance(node, Operator) and not net.is_linear(node):
             raise broken(f"{node.op} {node.name} is not linear and has no differential form")
+        if net.stage == "integer" and (real := [n for n in node.array_names() if net.arrays[n].dtype.kind != "i"]):
+            raise broken(f"the array {real[0]} of {node.name} is not of whole numbers")
+    if not net.outputs or len({*net.outputs}) < len(net.outputs):
+        raise broken("there is no output, or one is listed twice")
     if unknown := [name for name in net.outputs if name not in seen]:
         raise broken(f"the output {unknown[0]} is not computed")
-    if net.arrays.keys() - {name for node in net.nodes for name in node.array_names()}:
+    if net.arrays.keys() - net.array_names():
         raise broken("arrays are kept that nothing reads")
+    if (tail := net.analog_tail) is not None and not ({*tail.inputs} <= {*net.outputs} and tail.model in net.arrays):
+        raise broken("the analog tail reads what is no output, or its model is gone")
 
 
 def check_shapes(net: Network, after: str, samples: int = 2) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from snncc.ir.analysis import RECURRENT, multiply_accumulates
+from snncc.ir.analysis import RECURRENT, multiply_accumulates, tail
 from snncc.ir.network import Network
 from snncc.ir.nodes import ACTIVATIONS, NEURONS, SPIKING, Differential, Input, MaxPool, Node, Operator
 
@@ -67,18 +67,42 @@ def carries_values(net: Network, node: Node) -> bool:
 
 
 def operations(net: Network) -> dict[str, int]:
-    """Multiply-accumulates of one ANN evaluation by what feeds them; mixed sources count as the least spiking one."""
+    """Multiply-accumulates of one ANN evaluation by what feeds them; mixed sources count as the least spiking one.
+
+    The weights of an analog tail count as one multiply-accumulate each: how often they are used depends on data.
+    """
     edges, total = carried(net), dict.fromkeys(CARRIED, 0)
     order = ("analog", "graded", "input", "spikes", "static")
     for node in net.nodes:
         inner = node.function if isinstance(node, Differential) else node
-        if not (count := multiply_accumulates(net, inner)):
+        if not (count := multiply_accumulates(net, node)):
             continue
         kinds = frozenset().union(*[edges[name] for name in node.inputs])
         if isinstance(inner, Operator) and inner.op in RECURRENT and node.name in net.varying:
             kinds = frozenset({"analog"})  # whatever comes in, the products are with its own state
         total[next(kind for kind in order if kind in kinds)] += count
+    if net.analog_tail is not None:
+        total["analog"] += net.analog_tail.weights
     return total
+
+
+def event_products(net: Network) -> frozenset[str]:
+    """Matrix products of two values that vary, all of which come as events: spikes, or the changes of functions.
+
+    With A and B the running sums, an event dA[i, k] changes A B by dA[i, k] B[k, :]: it is one operation per entry of
+    row k, just as it would be into weights B. A product that a current reaches is computed anew at every step, one
+    behind the last neuron once.
+    """
+    edges, end = carried(net), tail(net)
+    return frozenset(
+        node.name
+        for node in net.nodes
+        if isinstance(node, Differential)
+        and isinstance(node.function, Operator)
+        and node.function.op in ("matmul", "einsum")
+        and node.name not in end
+        and not any(edges[name] & {"graded", "input"} for name in node.inputs)
+    )
 
 
 def edge_kinds(net: Network) -> dict[tuple[str, str], str]:

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from snncc.ir.analog_tail import AnalogTail
 from snncc.ir.nodes import Constant, Differential, Input, Node
 from snncc.ir.schedule import Schedule
 
@@ -27,23 +28,28 @@ def frozen(array: Array) -> Array:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Network:
-    """Nodes in topological order; `outputs` are names of nodes; `arrays` by name, read-only."""
+    """Nodes in topological order; `outputs` are names of nodes; `arrays` by name, read-only.
+
+    `analog_tail`: what onnxruntime computes from the outputs at read-out, where the ONNX graph goes on behind them.
+    """
 
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
     arrays: Mapping[str, Array]
     schedule: Schedule = field(default_factory=Schedule)
     stage: Stage = "ann"
+    analog_tail: AnalogTail | None = None
 
     def __eq__(self, other: object) -> bool:
-        """Equal nodes, outputs and schedule, and arrays equal bit for bit."""
+        """Equal nodes, outputs, tail and schedule, and arrays equal bit for bit."""
         if not isinstance(other, Network):
             return NotImplemented
-        same = (self.nodes, self.outputs, self.schedule, self.stage) == (
+        same = (self.nodes, self.outputs, self.schedule, self.stage, self.analog_tail) == (
             other.nodes,
             other.outputs,
             other.schedule,
             other.stage,
+            other.analog_tail,
         )
         return (
             same
@@ -85,10 +91,13 @@ class Network:
 
     @cached_property
     def varying(self) -> frozenset[str]:
-        """The values that carry rates: they depend on a float input. All others are static."""
+        """The values that carry rates: they depend on a float input, which integer networks get as bytes.
+
+        All others are static.
+        """
         found: set[str] = set()
         for node in self.nodes:
-            rate_coded_input = isinstance(node, Input) and node.dtype == "float32"
+            rate_coded_input = isinstance(node, Input) and (node.dtype == "float32" or self.stage == "integer")
             if rate_coded_input or any(name in found for name in node.inputs):
                 found.add(node.name)
         return frozenset(found)
@@ -132,8 +141,13 @@ class Network:
             if node.name in needed:
                 needed.update(node.inputs)
         nodes = tuple(node for node in self.nodes if node.name in needed or isinstance(node, Input))
-        used = {name for node in nodes for name in node.array_names()}
-        return replace(self, nodes=nodes, arrays={name: self.arrays[name] for name in sorted(used)})
+        kept = replace(self, nodes=nodes)
+        return replace(kept, arrays={name: self.arrays[name] for name in sorted(kept.array_names())})
+
+    def array_names(self) -> frozenset[str]:
+        """The arrays that nodes or the tail refer to."""
+        tail = () if self.analog_tail is None else (self.analog_tail.model,)
+        return frozenset(tail) | {name for node in self.nodes for name in node.array_names()}
 
     def replaced(self, nodes: Iterable[Node], arrays: Mapping[str, Array] | None = None) -> Network:
         """The network with some nodes exchanged for others of the same name."""

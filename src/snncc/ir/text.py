@@ -50,7 +50,8 @@ def to_text(net: Network) -> str:
     """The whole network, one line per node."""
     outputs = ", ".join(map(safe_name, net.outputs))
     late = f" readout_after={net.schedule.readout_after}" if net.schedule.readout_after else ""
-    lines = [f"network stage={net.stage} schedule={net.schedule.kind}{late} outputs={outputs}"]
+    tail = "" if net.analog_tail is None else f" analog_tail={net.analog_tail}"
+    lines = [f"network stage={net.stage} schedule={net.schedule.kind}{late} outputs={outputs}{tail}"]
     for node in net.nodes:
         shape = ", ".join(extent_text(i == node.batch, d) for i, d in enumerate(node.shape))
         kind = "" if node.dtype == "float32" else f" {node.dtype}"

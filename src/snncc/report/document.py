@@ -309,5 +309,5 @@ def decode(data: bytes) -> Report:
     """A report from its bytes; raises BundleError with the key that is wrong."""
     try:
         return msgspec.json.decode(data, type=Report)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"report.json is not one of snncc: {error}", cure="convert the model again") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -154,10 +155,15 @@ def raster_parts(report: Report) -> list[dict[str, Any]]:
     return parts
 
 
+def largest_first(counts: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Counts in an order that does not depend on that of the mapping."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
 def graph_part(report: Report) -> dict[str, Any]:
     """The drawing of the network."""
-    kinds = ", ".join(f"{n} {name}" for name, n in report.nodes.items() if n)
-    fed = ", ".join(f"{percent(share)} {name}" for name, share in report.operations.items() if share)
+    kinds = ", ".join(f"{n} {name}" for name, n in largest_first(report.nodes) if n)
+    fed = ", ".join(f"{percent(share)} {name}" for name, share in largest_first(report.operations) if share)
     caption = f"Nodes: {kinds}. Multiply-accumulates by what feeds them: {fed or 'none'}. Static nodes are not drawn."
     return {"svg": network_graph(report.graph), "caption": caption, "open": len(report.graph) <= 80}
 

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`emit`: the files of another target, put into a bundle that exists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from snncc import manifest as manifests
+from snncc.bundle import Bundle, newest_bundle, open_bundle, read_member
+from snncc.emit import EmitOptions, Emitted, Source, Target, emit_files, with_notes
+from snncc.errors import BundleError
+from snncc.output import write_folder
+from snncc.report import make
+
+
+def emit(bundle: Path | str | Bundle | None = None, *, to: Target, options: EmitOptions | None = None) -> Emitted:
+    """Emit a bundle (the newest *.snn here by default) for a target; the bundle then holds its files, hashed.
+
+    The bundle is exchanged in one step, and what it held before is kept. Raises EmitError for what the target cannot
+    say, and BundleError; the bundle is then as it was.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle) if bundle else newest_bundle(Path()))
+    truth, manifest = opened.truth(), opened.manifest
+    source = Source(
+        network=opened.network,
+        name=opened.name,
+        method=manifest.method,
+        timesteps=manifest.timesteps,
+        samples=opened.samples(truth),
+        truth=truth,
+    )
+    made = emit_files(to, source, options or EmitOptions())
+    told = with_notes(opened.report(), to, made.notes)
+    written = dict(made.files) if told == opened.report() else {**made.files, **make.report_files(told)}
+    stale = {name for name in manifest.files if name.startswith(f"{to}/")}
+    kept = {name: data for name, data in contents(opened.path).items() if name not in stale}
+    manifests.verify_hashes(manifest, {name: data for name, data in kept.items() if name in manifest.files})
+    hashes = {name: sha for name, sha in manifest.files.items() if name not in stale}
+    hashes |= {name: manifests.sha256(data) for name, data in written.items()}
+    changed = manifests.encode(manifests.with_files(manifest, hashes))
+    write_folder(opened.path, {**kept, **written, "manifest.json": changed}, force=True)
+    return made
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a bundle by its path in it. Raises BundleError for links."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            raise BundleError(f"{path.name} in {folder.name} is a link", cure="copy the bundle with its files")
+        if path.is_file():
+            name = path.relative_to(folder).as_posix()
+            found[name] = read_member(folder, name)
+    return found

@@ -1,0 +1,89 @@
+/* Shared by every generated network: types and the run's description.
+ *
+ * Layout of a series: step, image, y, x, channel; channels are padded to blocks. A source of spikes has its counts z. */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+#if defined(__AVX512BW__)
+#include <immintrin.h>
+#endif
+#if defined(_OPENMP)
+#include <omp.h>
+#else
+#define omp_get_thread_num() 0
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef REAL real;
+
+struct run {
+    int64_t images, steps;
+    const real *gate;    /* of each step: what multiplies the input and every constant */
+    void **buffer;
+    double *seconds;     /* spent in each step of the program */
+    int64_t threads;
+    char *scratch;       /* `scratch_size` bytes for each thread */
+    int64_t scratch_size;
+};
+
+/* What is computed at once. */
+struct tile {
+    int64_t t0, t1, i0, i1;
+    int y0, y1, x0, x1;
+};
+
+/* A convolution's constants: the largest tile; the geometry; `in_blocks` of `block` input channels that are summed
+ * together, each with `signs` rows of weights and at most `levels` events; taps in groups. */
+struct conv {
+    int tile_steps, tile_images, tile_rows, tile_columns;
+    int in_height, in_width, out_height;
+    int kernel_y, kernel_x, stride_y, stride_x, dilation_y, dilation_x, pad_y, pad_x;
+    int in_blocks, block, signs, levels, group_y, group_x;
+};
+
+/* Events of a tile: offsets of rows of weights, their values, and where the lists of neighbouring pixels begin. */
+struct lists {
+    uint16_t *events;
+    real *values;
+    int32_t *first, *length;
+};
+
+INLINE double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Spikes of either sign, and events, of each neuron, summed over images and steps. */
+INLINE void count_spikes(const int8_t *restrict z, int64_t times, int64_t size, int32_t *restrict positive,
+                         int32_t *restrict negative, int32_t *restrict events)
+{
+#pragma omp for schedule(static)
+    for (int64_t first = 0; first < size; first += 1024) {
+        const int64_t last = smaller(first + 1024, size);
+        for (int64_t k = 0; k < times; k++)
+            for (int64_t i = first; i < last; i++) {
+                const int8_t s = z[k * size + i];
+                positive[i] += s > 0 ? s : 0;
+                negative[i] += s < 0 ? -s : 0;
+                events[i] += s != 0;
+            }
+    }
+}
+
+/* Entries of a series that are not zero, summed over images and steps. */
+INLINE void count_values(const real *restrict y, int64_t times, int64_t size, int32_t *restrict events)
+{
+#pragma omp for schedule(static)
+    for (int64_t first = 0; first < size; first += 1024) {
+        const int64_t last = smaller(first + 1024, size);
+        for (int64_t k = 0; k < times; k++)
+            for (int64_t i = first; i < last; i++)
+                events[i] += y[k * size + i] != 0;
+    }
+}

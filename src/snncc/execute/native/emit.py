@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C source of a program: one function per step, specialised to its shapes; kernels come from `c/`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+
+import numpy as np
+
+from snncc.execute.native.buffers import ALIGNMENT, Buffers
+from snncc.execute.native.kernels import Kernel
+from snncc.execute.native.layers import emit_layer
+from snncc.execute.native.names import C_TYPES, LOWEST, QUOTIENT, Places, comment, conv_text
+from snncc.execute.native.program import Layer, Move, NumberType, Pool, Program, Step, Value
+from snncc.ir.network import Array
+
+#: Bytes behind a list into which whole vectors may be written.
+SLACK = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Generated C with the buffers that it expects, in order."""
+
+    text: str
+    buffers: Buffers
+    places: dict[str, Places]
+    steady: dict[str, int]
+    steps: tuple[str, ...]
+    scratch: int
+
+
+def template(name: str) -> str:
+    """A text of the folder `c/`."""
+    return (resources.files("snncc.execute.native") / "c" / name).read_text(encoding="utf-8")
+
+
+@dataclass(slots=True)
+class Emitter:
+    """Collects text and buffers."""
+
+    program: Program
+    arrays: Mapping[str, Array]
+    dtype: NumberType
+    buffers: Buffers = field(default_factory=Buffers)
+    places: dict[str, Places] = field(default_factory=dict)
+    steady: dict[str, int] = field(default_factory=dict)
+    kernels: dict[str, str] = field(default_factory=dict)
+    scratch_size: int = 0
+    scratch_used: int = 0
+
+    def scratch(self, lists: int, events: int, kernel: Kernel) -> str:
+        """A `struct lists` literal in the memory that a thread has for the step."""
+        sizes = [2 * events, np.dtype(self.dtype).itemsize * events if kernel.source else 0, 4 * lists, 4 * lists]
+        parts = []
+        for cast, size in zip(("uint16_t", "real", "int32_t", "int32_t"), sizes, strict=True):
+            parts.append(f"({cast} *)(scratch + {self.scratch_used})")
+            self.scratch_used += -(-size // ALIGNMENT) * ALIGNMENT + SLACK
+        self.scratch_size = max(self.scratch_size, self.scratch_used)
+        return f"(struct lists){{{', '.join(parts)}}}"
+
+    def run(self) -> Source:
+        """The whole source."""
+        for name, grid in self.program.steady.items():
+            self.steady[name] = self.buffers.add("steady", self.dtype, grid.size, label=f"{name}, at every step")
+        for value in self.program.imports:
+            self.places[value.node.name] = self.place(value)
+        bodies = []
+        for number, step in enumerate(self.program.steps):
+            self.places[step.out.node.name] = self.place(step.out)
+            bodies.append(self.step(number, step))
+        head = [
+            f"#define REAL {C_TYPES[self.dtype]}",
+            f"#define LOWEST {LOWEST[self.dtype]}",
+            f"#define QUOTIENT(v, theta) {QUOTIENT[self.dtype]}",
+            template("prelude.c"),
+            template("gather.c"),
+            template("diagonal.c"),
+            template("moves.c"),
+            template("pool.c"),
+            *self.kernels.values(),
+        ]
+        calls = [
+            f"        step_{k}(r);\n#pragma omp single\n        {{ r->seconds[{k}] += now() - began; began = now(); }}"
+            for k in range(len(bodies))
+        ]
+        main = (
+            "void run(const struct run *r)\n{\n    double began = now();\n"
+            "#pragma omp parallel num_threads((int)r->threads)\n    {\n" + "\n".join(calls) + "\n    }\n}\n"
+        )
+        names = tuple(step.out.node.name for step in self.program.steps)
+        text = "\n".join([*head, *bodies, main])
+        return Source(text=text, buffers=self.buffers, places=self.places, steady=self.steady, steps=names, scratch=self.scratch_size)
+
+    def place(self, value: Value) -> Places:
+        """The buffers of a value."""
+        grid, name = value.grid, value.node.name
+        kind = "int8" if value.spikes else self.dtype
+        return Places(
+            series=self.buffers.add("series", kind, grid.size, label=f"{name}, counts" if value.spikes else name),
+            positive=self.buffers.add("count", "int32", grid.size),
+            negative=self.buffers.add("count", "int32", grid.size),
+            events=self.buffers.add("count", "int32", grid.size),
+        )
+
+    def step(self, number: int, step: Step) -> str:
+        """One function."""
+        self.scratch_used = 0
+        if isinstance(step, Layer):
+            body = emit_layer(self, step)
+        elif isinstance(step, Pool):
+            body = self.pool(step)
+        else:
+            body = self.move(step)
+        text = comment(step)
+        return f"/* {text} */\nstatic void step_{number}(const struct run *r)\n{{\n{body}{self.counting(step.out)}}}\n"
+
+    def counting(self, value: Value) -> str:
+        """Lines that count a value's events."""
+        p, size = self.places[value.node.name], value.grid.size
+        names = f"r->buffer[{p.series}], r->images * r->steps, {size}"
+        if value.spikes:
+            return (
+                f"    count_spikes({names}, r->buffer[{p.positive}], r->buffer[{p.negative}], "
+                f"r->buffer[{p.events}]);\n"
+            )
+        return f"    count_values({names}, r->buffer[{p.events}]);\n"
+
+    def pool(self, step: Pool) -> str:
+        """Event-driven max pooling."""
+        source, out = step.source, step.out
+        given, made = self.places[source.node.name], self.places[out.node.name]
+        table = "0"
+        if source.amplitude is not None:
+            full = np.broadcast_to(source.amplitude, (source.grid.pixels, source.grid.channels))
+            table = f"r->buffer[{self.buffers.constant(source.grid.laid_out(full), self.dtype)}]"
+        total = self.buffers.add("state", self.dtype, source.grid.size, np.zeros(source.grid.size))
+        last = self.buffers.add("state", self.dtype, out.grid.size, np.zeros(out.grid.size))
+        kernel = "pool_spikes" if source.spikes else "pool_values"
+        geometry = conv_text(source.grid, out.grid, step.kernel, step.stride, step.dilation, step.padding)
+        return (
+            f"    {kernel}(r->buffer[{made.series}], r->buffer[{given.series}], {table}, r->buffer[{total}], "
+            f"r->buffer[{last}],\n        r->images, r->steps, {out.grid.padded}, {out.grid.width},\n"
+            f"        {geometry});\n"
+        )
+
+    def move(self, step: Move) -> str:
+        """Entries moved by tables."""
+        made = self.places[step.out.node.name]
+        kernel = "move_spikes" if step.out.spikes else "move_values"
+        lines = []
+        for k, (source, table) in enumerate(zip(step.sources, step.tables, strict=True)):
+            where = self.buffers.constant(table, "int32")
+            lines.append(
+                f"    {kernel}(r->buffer[{made.series}], r->buffer[{self.places[source.node.name].series}], "
+                f"r->buffer[{where}], r->images * r->steps, {step.out.grid.size}, {source.grid.size}, {int(k == 0)});\n"
+            )
+        return "".join(lines)
+
+
+def emit(program: Program, arrays: Mapping[str, Array], dtype: NumberType) -> Source:
+    """The C source of a program in a number type; `arrays`: those of the network."""
+    return Emitter(program, arrays, dtype).run()
+
+

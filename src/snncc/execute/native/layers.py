@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C of a layer: convolutions into a tile of accumulators, then the neurons of the tile, step by step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from snncc.execute.native.kernels import Grouping, Kernel, packed
+from snncc.execute.native.names import C_TYPES, conv_text
+from snncc.execute.native.neurons import neuron_lines, neuron_tables
+from snncc.execute.native.program import Addend, Grid, Layer, Term
+
+if TYPE_CHECKING:
+    from snncc.execute.native.emit import Emitter
+
+#: Bytes of accumulators in a tile.
+TILE = 32 << 10
+LONGEST, TALLEST = 128, 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """How much of a block of channels is computed at once."""
+
+    steps: int
+    images: int
+    rows: int
+    columns: int
+
+    @classmethod
+    def of(cls, grid: Grid, size: int) -> Tile:
+        """A tile whose accumulators fit: a few rows (neighbours share lists of events), then steps, then images."""
+        pixels = max(1, TILE // (grid.block * size))
+        columns = min(grid.width, LONGEST)
+        rows = grid.height if grid.pixels <= pixels else max(1, min(grid.height, TALLEST, pixels // columns))
+        steps = max(1, min(8, pixels // (rows * columns)))
+        images = max(1, min(8, pixels // (rows * columns * steps))) if rows == grid.height else 1
+        return cls(steps=steps, images=images, rows=rows, columns=columns)
+
+    @property
+    def lines(self) -> int:
+        """Rows of pixels."""
+        return self.steps * self.images * self.rows
+
+
+def emit_layer(emitter: Emitter, layer: Layer) -> str:
+    """The body of the function of a layer."""
+    out, grid = layer.out, layer.out.grid
+    size = np.dtype(emitter.dtype).itemsize
+    tile = Tile.of(grid, size)
+    place = emitter.places[out.node.name]
+    buffers = emitter.buffers
+    bands, strips = -(-grid.height // tile.rows), -(-grid.width // tile.columns)
+    setup, lines = addend_lines(emitter, layer)
+    bias = grid.laid_out(layer.bias if (layer.bias != layer.bias[:1]).any() else layer.bias[:1])
+    per_pixel = "local" if len(bias) > 1 else "0"
+    setup.append(f"const real *bias = (real *)r->buffer[{buffers.constant(bias, emitter.dtype)}] + b * {grid.block};")
+    pixel = [f"const real *constant = bias + {per_pixel} * {grid.padded};"]
+    entry = ["real x = gate * constant[c];"]
+    if layer.terms:
+        entry.append("x += a[c];")
+    pixel += [line for line, _ in lines]
+    entry += [line for _, line in lines]
+    if layer.neuron is None:
+        setup.append(f"real *out = r->buffer[{place.series}];")
+        pixel.append(f"real *y = out + at * {grid.padded} + b * {grid.block};")
+        entry.append("y[c] = x;")
+        row = "y"
+    else:
+        more_setup, more_pixel, more_entry = neuron_lines(neuron_tables(emitter, layer), layer)
+        setup += [f"int8_t *out = r->buffer[{place.series}];", *more_setup]
+        pixel += [f"int8_t *z = out + at * {grid.padded} + b * {grid.block};", *more_pixel]
+        entry += more_entry
+        row = "z"
+    calls = [term_call(emitter, term, grid, tile) for term in layer.terms]
+    lists = "\n".join(f"            {call.prepare}" for call in calls if call.prepare)
+    terms = "\n".join(f"                {call.add}" for call in calls)
+    join = "\n                    ".join
+    accumulators, clear, read = "", "", ""
+    columns = -(-tile.columns // 4) * 4
+    if layer.terms:
+        accumulators = f"real acc[{tile.lines * columns * grid.block}] __attribute__((aligned(64)));"
+        clear = "memset(acc, 0, sizeof acc);"
+        read = (
+            f"const real *a = acc + ((((t - tile.t0) * {tile.images} + i - tile.i0) * {tile.rows} + y - tile.y0) * "
+            f"{columns} + x - tile.x0) * {grid.block};"
+        )
+    # With many tiles the lists of events of a tile are made once for all blocks, with few each thread gets some blocks.
+    return f"""\
+    const int64_t groups = (r->images + {tile.images - 1}) / {tile.images}, tiles = groups * {bands * strips};
+    const int64_t shares = tiles >= 4 * r->threads ? 1 : {grid.blocks};
+#pragma omp for schedule(dynamic, 1)
+    for (int64_t item = 0; item < tiles * shares; item++) {{
+        char *scratch = r->scratch + omp_get_thread_num() * r->scratch_size;
+        struct tile tile;
+        tile.x0 = (int)(item % {strips}) * {tile.columns};
+        tile.x1 = (int)smaller(tile.x0 + {tile.columns}, {grid.width});
+        tile.y0 = (int)(item / {strips} % {bands}) * {tile.rows};
+        tile.y1 = (int)smaller(tile.y0 + {tile.rows}, {grid.height});
+        tile.i0 = item / {bands * strips} % groups * {tile.images};
+        tile.i1 = smaller(tile.i0 + {tile.images}, r->images);
+        const int first = (int)(item / tiles * {grid.blocks} / shares);
+        const int last = (int)((item / tiles + 1) * {grid.blocks} / shares);
+        {accumulators}
+        (void)scratch;
+        for (tile.t0 = 0; tile.t0 < r->steps; tile.t0 += {tile.steps}) {{
+            tile.t1 = smaller(tile.t0 + {tile.steps}, r->steps);
+{lists}
+            for (int b = first; b < last; b++) {{
+                {join(setup)}
+                {clear}
+{terms}
+                for (int64_t t = tile.t0; t < tile.t1; t++)
+                for (int64_t i = tile.i0; i < tile.i1; i++)
+                for (int y = tile.y0; y < tile.y1; y++)
+                for (int x = tile.x0; x < tile.x1; x++) {{
+                    const real gate = r->gate[t];
+                    const int64_t local = (int64_t)y * {grid.width} + x, pixel = i * {grid.pixels} + local;
+                    const int64_t at = t * r->images * {grid.pixels} + pixel;
+                    {read}
+                    {join(pixel)}
+#pragma omp simd
+                    for (int c = 0; c < {grid.block}; c++) {{
+                        {join(entry)}
+                    }}
+                }}
+            }}
+        }}
+    }}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TermCall:
+    """The C that lists a term's events, once for all blocks of outputs, and that adds it to the tile of a block."""
+
+    prepare: str
+    add: str
+
+
+def term_call(emitter: Emitter, term: Term, grid: Grid, tile: Tile) -> TermCall:
+    """The calls that add one convolution to the tile."""
+    source, place, buffers = term.source, emitter.places[term.source.node.name], emitter.buffers
+    given, dtype = f"r->buffer[{place.series}]", emitter.dtype
+    table = "0"
+    if source.spikes and source.valued:
+        number = buffers.constant(source.grid.laid_out(np.asarray(source.amplitude)), dtype, "amplitudes")
+        table = f"r->buffer[{number}]"
+    more = {
+        "tile_steps": tile.steps,
+        "tile_images": tile.images,
+        "tile_rows": tile.rows,
+        "tile_columns": tile.columns,
+    }
+    if term.diagonal:
+        name = "diagonal_spikes" if source.spikes else "diagonal_series"
+        weights = source.grid.laid_out(np.moveaxis(term.weight, 0, -1))
+        weight = f"r->buffer[{buffers.constant(weights, dtype, 'weights')}], {grid.block}, b"
+        shape = conv_text(source.grid, grid, term.kernel, term.stride, term.dilation, term.padding, **more)
+        call = f"{name}(acc, {given}, {table}, {weight}, tile, r->images,\n                    {shape});"
+        return TermCall(prepare="", add=call)
+    kernel = Kernel(dtype=dtype, out_block=grid.block, source=2 if not source.spikes else int(source.valued))
+    emitter.kernels.setdefault(kernel.name, kernel.text)
+    grouping = Grouping.of(term, kernel)
+    weights = packed(term, grid, kernel, grouping)
+    number = buffers.constant(weights, dtype, "weights")
+    more |= {
+        "in_blocks": grouping.blocks,
+        "block": grouping.block,
+        "signs": grouping.signs,
+        "levels": source.levels,
+        "group_y": grouping.group_y,
+        "group_x": grouping.group_x,
+    }
+    shape = conv_text(source.grid, grid, term.kernel, term.stride, term.dilation, term.padding, **more)
+    slots = grouping.blocks * -(-term.kernel[1] // grouping.group_x) * tile.steps * tile.images
+    slots *= (tile.rows - 1) * term.stride[0] + (term.kernel[0] - 1) * term.dilation[0] + 1
+    bunches = -(-tile.columns // kernel.pixels)
+    lists = emitter.scratch(slots * bunches, slots * bunches * kernel.pixels * grouping.longest(source.levels), kernel)
+    return TermCall(
+        prepare=f"{kernel.name}_list({lists}, {given}, {table}, tile, r->images,\n                {shape});",
+        add=f"{kernel.name}(acc, {lists}, ({C_TYPES[dtype]} *)r->buffer[{number}] + b * {weights[0].size}L, tile,\n"
+        f"                    {shape});",
+    )
+
+
+def addend_lines(emitter: Emitter, layer: Layer) -> tuple[list[str], list[tuple[str, str]]]:
+    """Set-up, and per addend the line before the loop over channels and the line in it."""
+    setup, lines = [], []
+    for k, addend in enumerate(layer.addends):
+        before, pixel, entry = addend_text(emitter, addend, layer.out.grid, k)
+        setup += before
+        lines.append((pixel, entry))
+    return setup, lines
+
+
+def addend_text(emitter: Emitter, addend: Addend, grid: Grid, k: int) -> tuple[list[str], str, str]:
+    """One addend: set-up, pixel, entry."""
+    source, offset, constant = addend.source, f"* {grid.padded} + b * {grid.block}", emitter.buffers.constant
+    if isinstance(source, str) or not source.spikes:
+        number = emitter.steady[source] if isinstance(source, str) else emitter.places[source.node.name].series
+        setup = [f"const real *given{k} = r->buffer[{number}];"]
+        factor, gate = "", "gate * " if isinstance(source, str) else ""
+        if (addend.scale != 1).any():
+            scale = constant(grid.laid_out(addend.scale), emitter.dtype)
+            setup.append(f"const real *scale{k} = (real *)r->buffer[{scale}] + b * {grid.block};")
+            factor = f"scale{k}[c] * "
+        at = "pixel" if isinstance(source, str) else "at"
+        return setup, f"const real *y{k} = given{k} + {at} {offset};", f"x += {gate}{factor}y{k}[c];"
+    table = np.atleast_2d(np.asarray(source.amplitude)) * addend.scale
+    number = constant(grid.laid_out(table), emitter.dtype, "amplitudes")
+    setup = [
+        f"const int8_t *given{k} = r->buffer[{emitter.places[source.node.name].series}];",
+        f"const real *scale{k} = r->buffer[{number}];",
+    ]
+    local = "local" if len(table) > 1 else "0"
+    pixel = f"const int8_t *y{k} = given{k} + at {offset}; const real *s{k} = scale{k} + {local} {offset};"
+    return setup, pixel, f"x += s{k}[c] * y{k}[c];"

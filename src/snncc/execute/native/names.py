@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small pieces of the generated C: types, constants of a convolution, comments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from snncc.execute.native.program import Grid, Layer, Pool, Step, Term
+from snncc.frontend.names import safe_name
+
+C_TYPES = {"float32": "float", "float64": "double", "int32": "int32_t", "int16": "int16_t"}
+QUOTIENT = {
+    "float32": "floorf((v) / (theta))",
+    "float64": "floor((v) / (theta))",
+    "int32": "(int32_t)floor((double)(v) / (double)(theta))",
+}
+LOWEST = {"float32": "-HUGE_VALF", "float64": "-HUGE_VAL", "int32": "INT32_MIN"}
+
+
+@dataclass(slots=True, kw_only=True)
+class Places:
+    """The buffers of one value."""
+
+    series: int
+    positive: int
+    negative: int
+    events: int
+
+
+def extents(grid: Grid) -> str:
+    """`64 x 8 x 8`."""
+    return f"{grid.channels} x {grid.height} x {grid.width}"
+
+
+def term_text(term: Term) -> str:
+    """One convolution in words."""
+    kind = "depthwise" if term.diagonal else "conv"
+    kernel = "x".join(map(str, term.kernel))
+    return f"{kind} {kernel} of {safe_name(term.source.node.name)} [{extents(term.source.grid)}]"
+
+
+def comment(step: Step) -> str:
+    """A step in words."""
+    if isinstance(step, Layer):
+        parts = [term_text(term) for term in step.terms]
+        parts += [safe_name(a.source if isinstance(a.source, str) else a.source.node.name) for a in step.addends]
+    elif isinstance(step, Pool):
+        parts = [safe_name(step.source.node.name)]
+    else:
+        parts = [safe_name(source.node.name) for source in step.sources]
+    node = step.out.node
+    text = f"{safe_name(node.name)} [{extents(step.out.grid)}]: {type(node).__name__} of {' + '.join(parts)}"
+    return text.replace("*/", "* /")
+
+
+def conv_text(
+    source: Grid,
+    out: Grid,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    padding: tuple[int, int],
+    **more: int,
+) -> str:
+    """A `struct conv` literal."""
+    fields = {
+        "in_height": source.height,
+        "in_width": source.width,
+        "out_height": out.height,
+        "kernel_y": kernel[0],
+        "kernel_x": kernel[1],
+        "stride_y": stride[0],
+        "stride_x": stride[1],
+        "dilation_y": dilation[0],
+        "dilation_x": dilation[1],
+        "pad_y": padding[0],
+        "pad_x": padding[1],
+        "in_blocks": source.blocks,
+        **more,
+    }
+    return "(struct conv){" + ", ".join(f".{name} = {value}" for name, value in fields.items()) + "}"
+

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the generated C computes: values in blocks of channels, and the steps that make them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from snncc.ir.network import Array
+from snncc.ir.nodes import IF, Node, SignedIF
+
+#: Channels that are computed together: as many as registers and the first cache hold.
+BLOCKS = (64, 32, 16)
+
+
+class UnsupportedNode(Exception):
+    """A node that the generated C cannot say; the torch engine can."""
+
+    def __init__(self, node: Node, reason: str) -> None:
+        super().__init__(f"{type(node).__name__} {node.name}: {reason}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """One sample of a value: height x width pixels of channels, channels in `blocks` of `block`."""
+
+    height: int
+    width: int
+    channels: int
+
+    @property
+    def block(self) -> int:
+        """The width of a block: wide blocks are faster, padding costs."""
+        return min(BLOCKS, key=lambda b: -(-self.channels // b) * b * (1 + 8 / b))
+
+    @property
+    def blocks(self) -> int:
+        """The number of blocks."""
+        return -(-self.channels // self.block)
+
+    @property
+    def padded(self) -> int:
+        """Channels with padding."""
+        return self.blocks * self.block
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of one sample."""
+        return self.height * self.width
+
+    @property
+    def size(self) -> int:
+        """Entries of one sample, with padding."""
+        return self.pixels * self.padded
+
+    def laid_out(self, array: Array, fill: float = 0.0) -> Array:
+        """(..., channels) as (..., padded)."""
+        pad = [(0, 0)] * (array.ndim - 1) + [(0, self.padded - array.shape[-1])]
+        return np.pad(array, pad, constant_values=fill)
+
+
+@dataclass(slots=True, kw_only=True)
+class Value:
+    """A series over time: counts of spikes times an amplitude, or numbers.
+
+    amplitude: (channels,) or (pixels, channels); None for numbers. `negative`: whether counts may be negative;
+    `levels`: their largest magnitude.
+    """
+
+    node: Node
+    grid: Grid
+    amplitude: Array | None = None
+    negative: bool = False
+    levels: int = 1
+
+    @property
+    def spikes(self) -> bool:
+        """Whether the value is counts of spikes."""
+        return self.amplitude is not None
+
+    @property
+    def valued(self) -> bool:
+        """Whether an event carries a number of its own, not one that its channel's weights can absorb."""
+        return self.amplitude is None or self.amplitude.ndim == 2
+
+    @property
+    def signs(self) -> int:
+        """How many codes an entry may have in a list of events."""
+        return 2 if self.negative else 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """A convolution that a current sums; weight: (out, in, *kernel), or (channels, *kernel) where `diagonal`."""
+
+    source: Value
+    weight: Array
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    diagonal: bool = False
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """Its extents."""
+        height, width = self.weight.shape[-2:]
+        return height, width
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addend:
+    """A value that a current adds entry by entry, times a scale per channel: a series, or a steady value's name."""
+
+    source: Value | str
+    scale: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """out = neuron(sum of terms, addends and bias), or that sum itself without a neuron; bias: (pixels, channels)."""
+
+    out: Value
+    terms: tuple[Term, ...]
+    addends: tuple[Addend, ...]
+    bias: Array
+    neuron: IF | SignedIF | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """out = the change of the maximum of the running sums."""
+
+    out: Value
+    source: Value
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """out[i] = sources[k][tables[k][i]] where that is not -1, else 0; entries are laid out as (pixels, padded)."""
+
+    out: Value
+    sources: tuple[Value, ...]
+    tables: tuple[Array, ...]
+
+
+Step = Layer | Pool | Move
+
+
+@dataclass(slots=True, kw_only=True)
+class Program:
+    """The steps in order, the steady values they read, series given from outside, and series that others read."""
+
+    steps: list[Step] = field(default_factory=list)
+    steady: dict[str, Grid] = field(default_factory=dict)
+    imports: tuple[Value, ...] = ()
+    exports: tuple[str, ...] = ()
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """Every series by name."""
+        return {step.out.node.name: step.out for step in self.steps}
+
+
+NumberType = Literal["float32", "float64", "int32"]

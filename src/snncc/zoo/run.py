@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`batch`: run the jobs on an engine of joblib's, skip what is done, and write what all of them gave."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import joblib
+import msgspec
+
+from snncc import __version__
+from snncc import manifest as manifests
+from snncc.errors import BundleError, UsageError
+from snncc.output import locked, replace_file
+from snncc.pipeline import Progress, quiet
+from snncc.zoo import isolated
+from snncc.zoo.pages import csv_table, index_page, junit
+from snncc.zoo.plan import Job, given_choices, plan
+from snncc.zoo.results import FOLDER, SCHEMA, Result, State, Verdict, finished, key_of, verdicts
+
+Backend = Literal["local", "dask", "ray"]
+MARKER = ".batch.json"
+#: Seconds to wait for the processes of a batch that was killed a moment ago, or for a cluster to answer.
+PATIENCE = 10.0
+Finished = Callable[[Result, int, int, bool], None]
+
+
+class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One model of a summary."""
+
+    result: Result
+    gates: tuple[Verdict, ...]
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """`summary.json`: the same for the same models, data, recipes and versions; seconds lie in timings.json."""
+
+    schema: str = SCHEMA
+    version: str
+    models: int
+    converted: int
+    failed: int
+    gates_failed: int
+    passed: bool
+    entries: tuple[ModelEntry, ...]
+
+
+def silent(result: Result, done: int, total: int, skipped: bool) -> None:
+    """Say nothing about a model that is finished."""
+
+
+@contextlib.contextmanager
+def engine(backend: Backend, address: str | None, jobs: int) -> Iterator[dict[str, Any]]:
+    """The arguments of `joblib.Parallel` for a backend; raises UsageError where it is not installed or not reached."""
+    if backend == "local":
+        yield {"n_jobs": jobs, "backend": "threading"}  # threads that wait for one process each
+        return
+    if address is None:
+        raise UsageError(f"--backend {backend} needs an address", cure="give --address, e.g. tcp://127.0.0.1:8786")
+    try:
+        if backend == "dask":
+            from distributed import Client
+
+            client = Client(address, timeout=PATIENCE, set_as_default=False)  # type: ignore[no-untyped-call]
+            with client, joblib.parallel_config("dask", client=client):
+                yield {"n_jobs": -1}
+        else:
+            import ray
+            from ray.util.joblib import register_ray
+
+            ray.init(address=address)
+            register_ray()
+            with joblib.parallel_config("ray"):
+                yield {"n_jobs": -1}
+    except ImportError:
+        raise UsageError(f"{backend} is not installed", cure=f'pip install "snncc[{backend}]"') from None
+    except (OSError, TimeoutError, ConnectionError) as error:
+        raise UsageError(
+            f"{backend} at {address}: {error}", cure="check that the scheduler runs and has workers"
+        ) from None
+
+
+def results(jobs: Sequence[Job], out: Path, arguments: Mapping[str, Any]) -> Iterator[State]:
+    """The states of jobs as they are finished, in any order."""
+    parallel = joblib.Parallel(**arguments, batch_size=1, pre_dispatch="all", return_as="generator_unordered")
+    calls = (joblib.delayed(isolated.isolated)(msgspec.json.encode(job), str(out)) for job in jobs)
+    try:
+        for data in parallel(calls):
+            yield msgspec.json.decode(data, type=State)
+    finally:
+        isolated.stop_all()
+
+
+def summary(jobs: Sequence[Job], states: Mapping[str, State], *, allow_failures: bool) -> Summary:
+    """What all of them gave, in the order of the jobs."""
+    entries = []
+    for job in jobs:
+        result = states[job.name].result
+        gates = verdicts(result, job.gates, allow_failures=allow_failures)
+        entries.append(ModelEntry(result=result, gates=gates))
+    converted = sum(e.result.status == "converted" for e in entries)
+    missed = sum(not gate.passed for e in entries for gate in e.gates)
+    return Summary(
+        version=__version__,
+        models=len(entries),
+        converted=converted,
+        failed=len(entries) - converted,
+        gates_failed=missed,
+        passed=missed == 0,
+        entries=tuple(entries),
+    )
+
+
+def timings(jobs: Sequence[Job], states: Mapping[str, State]) -> dict[str, Any]:
+    """Seconds and memory, which no summary holds."""
+    found = [states[job.name] for job in jobs]
+    models = {s.result.name: {"seconds": s.seconds, "peak_bytes": s.peak_bytes} for s in found}
+    return {"models": models, "seconds": sum(s.seconds for s in found)}
+
+
+def claim(out: Path, *, force: bool) -> None:
+    """Make sure that `out` is new or a batch's folder. Raises BundleError; call it with the lock held."""
+    marker = out / FOLDER / MARKER
+    if not force and not marker.is_file() and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BundleError(
+            f"{out.name} exists and is not the output of a batch", cure="choose another --out, or --force"
+        )
+    try:
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(marker, manifests.encode({"schema": SCHEMA}))
+    except OSError as error:
+        raise BundleError(f"cannot write {out.name}: {error.strerror}", cure="choose another --out") from None
+
+
+def batch(
+    sources: Sequence[Path | str] | Path | str,
+    *,
+    out: Path | str,
+    jobs: int | None = None,
+    backend: Backend = "local",
+    address: str | None = None,
+    allow_failures: bool = False,
+    force: bool = False,
+    progress: Progress = quiet,
+    told: Finished = silent,
+    **choices: Any,
+) -> Summary:
+    """Convert and measure every model of a folder, glob or TOML manifest, each in a process of its own.
+
+    choices: method, recipe, options, granularity, timesteps, calib, data, seed, time_limit (s), memory_limit (GiB),
+    max_drop, min_accuracy, max_t; an entry of a manifest goes before them. What is done already, by the contents of
+    model, data and recipe, is skipped unless `force`. backend "dask" or "ray": on the cluster at `address`, whose
+    machines see the same files. Writes the bundles, summary.json, summary.csv, junit.xml, index.html, timings.json.
+
+    Raises UsageError, RecipeError or BundleError for the request; a model that fails is a result.
+    """
+    given = [sources] if isinstance(sources, str | Path) else list(sources)
+    folder = Path(out).absolute()
+    todo = plan(given, given_choices(choices), folder)
+    with locked(folder, wait=PATIENCE):
+        claim(folder, force=force)
+        states: dict[str, State] = {}
+        for job in [] if force else todo:
+            if (state := finished(folder, job, key_of(job))) is not None:
+                states[job.name] = state
+                told(state.result, len(states), len(todo), True)
+        waiting = [job for job in todo if job.name not in states]
+        count = itertools.count(len(states) + 1)
+        progress("models", len(states), len(todo))
+        if force:
+            for job in waiting:
+                (folder / FOLDER / f"{job.name}.json").unlink(missing_ok=True)
+        if waiting:
+            with engine(backend, address, jobs or os.cpu_count() or 1) as arguments:
+                for state in results(waiting, folder, arguments):
+                    states[state.result.name] = state
+                    done = next(count)
+                    progress("models", done, len(todo))
+                    told(state.result, done, len(todo), False)
+        found = summary(todo, states, allow_failures=allow_failures)
+        files = {
+            "timings.json": manifests.encode(timings(todo, states)),
+            "summary.csv": csv_table(found),
+            "junit.xml": junit(found),
+            "index.html": index_page(found),
+            "summary.json": manifests.encode(found),  # last: it says that the batch is complete
+        }
+        try:
+            for name, data in files.items():
+                replace_file(folder / name, data)
+        except OSError as error:
+            raise BundleError(f"cannot write {folder.name}: {error.strerror}", cure="check space") from None
+    return found
