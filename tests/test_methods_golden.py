@@ -13,7 +13,7 @@ from snncc import pipeline, recipe
 from snncc.ir.text import to_text
 
 GOLDEN = Path(__file__).parent / "golden"
-METHODS = ("rate", "rmp", "opi", "burst", "dnisnm", "calibration", "ltb", "chen", "msat")
+METHODS = ("rate", "rmp", "opi", "burst", "dnisnm", "calibration", "ltb", "chen", "msat", "matched")
 GRAPH = """
 g (float[N, 2, 6, 6] x) => (float[N, 5] y) {
   c = Conv <kernel_shape=[3,3], pads=[1,1,1,1]> (x, w, b) r = Relu(c)

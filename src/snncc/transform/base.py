@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Any, Literal, get_type_hints
 
 import msgspec
+import numpy as np
 
 from snncc.calibrate.statistics import Request, Summary, collect
 from snncc.calibrate.values import AnnValues
@@ -20,6 +21,8 @@ from snncc.ir.network import Network
 from snncc.ir.nodes import Conv, ConvTranspose, Input, Linear, Node
 
 Granularity = Literal["layer", "channel", "neuron"]
+#: A sample's power may be so many times what this share of at least so many samples stays below.
+OUT_OF_PROPORTION, USUAL, LEAST_SAMPLES = 25.0, 0.95, 20
 
 
 class Fidelity(StrEnum):
@@ -67,6 +70,7 @@ class Context:
     fidelity: Fidelity = Fidelity.EXACT
     progress: Callable[[str, int, int], None] = lambda text, done, total: None
     cache: Statistics = field(default_factory=Statistics)
+    usual: tuple[Dataset, Statistics] | None = None
 
     @property
     def ann(self) -> Network:
@@ -104,6 +108,39 @@ class Context:
     def with_samples(self, count: int) -> Context:
         """The context of a pass that takes the first `count` calibration samples only, with statistics of their own."""
         return replace(self, calibration=self.calibration.head(count), cache=Statistics())
+
+    def typical(self, names: Sequence[str]) -> Context:
+        """The context without calibration samples that are out of all proportion, which squared errors would follow.
+
+        A sample is left out where the power of one of the values `names` exceeds 25 times that which 95 % of the
+        samples stay below. Fewer than 20 samples are all kept.
+        """
+        if self.usual is None:
+            kept = self.in_proportion(names)
+            if kept.all():
+                self.usual = self.calibration, self.cache
+            else:
+                left = f"{len(kept) - int(kept.sum())} of {len(kept)} calibration samples left out"
+                self.note("information", names[0], f"{left}: their activations are out of all proportion")
+                self.usual = self.calibration.subset(np.nonzero(kept)[0]), Statistics()
+        return replace(self, calibration=self.usual[0], cache=self.usual[1])
+
+    def in_proportion(self, names: Sequence[str]) -> np.ndarray:
+        """Which calibration samples `typical` keeps."""
+        count = len(self.calibration)
+        if count < LEAST_SAMPLES or not names:
+            return np.ones(count, bool)
+        axes = {name: axis for name in names if (axis := self.values.batch_axis(name)) is not None}
+        powers: list[np.ndarray] = []
+        for feeds in self.calibration.batches(self.batch_size):
+            found = self.values.run(feeds, list(axes), batch_axes=axes)
+            each = [np.moveaxis(found[name], axis, 0) for name, axis in axes.items()]
+            size = self.values.count(feeds)
+            powers.append(np.stack([np.square(a.reshape(size, -1).astype(np.float64)).mean(1) for a in each]))
+        power = np.concatenate(powers, 1)
+        usual = np.quantile(power, USUAL, axis=1, method="lower", keepdims=True)
+        kept: np.ndarray = ~((power > OUT_OF_PROPORTION * usual) & (usual > 0)).any(0)
+        return kept
 
     def shaped(self, statistic: Any, node: Node) -> Any:
         """A statistic's array with the rank of the node, extent 1 on the samples' axis so that it broadcasts.

@@ -190,7 +190,7 @@ def match_currents(
     F what the weighted node sees of the mean spikes at up to `rows` random positions, m the mean diagonal of F'F. The
     strength is raised as far as a fifth of the samples, held back, asks for. The last convolution of a residual block
     thereby corrects the error that has gathered on its shortcut. No labels, no gradients. Each layer is simulated
-    once; the bias rounds run the neurons alone.
+    once; the bias rounds run the neurons alone. Calibration samples out of all proportion are left out (noted).
 
     Options    weights; strength of the ridge; rows; bias_rounds
     Shapes     those of the weights
@@ -201,7 +201,7 @@ def match_currents(
     """
     if added := [node.name for node in neurons(net) if node.name not in ctx.ann.by_name]:
         raise RecipeError(f"match_currents: {added[0]} has no value in the ANN", cure="put spike_functions after it")
-    net = with_biases(net)
+    net, ctx = with_biases(net), ctx.typical([node.name for node in neurons(net)])
     size = max(1, min(len(ctx.calibration), BUDGET // (4 * ctx.timesteps * largest(net))))
     feeds = list(ctx.calibration.batches(1 if ctx.values.one_at_a_time else size))
     ends = frozenset(n.name for n in net.nodes if isinstance(n, (Neuron, Differential)) and n.name in net.varying)

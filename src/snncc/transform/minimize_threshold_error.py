@@ -39,13 +39,15 @@ def minimize_threshold_error(
     code the deviation from it, and the clip above is at max(k - m T, 0) and k + m T: up to twice the levels for the
     same T. Saturating and leaky neurons are not centred.
 
+    Calibration samples out of all proportion are left out (noted).
+
     Options    granularity = layer | channel | neuron; points f evenly spaced from `smallest` to 1; centre
     Shapes     threshold: (1, ...), extent 1 where one value is shared
     Guarantee  measured; two passes over the calibration samples, memory `points` numbers per threshold
     Refuses    nothing; neurons that were never active get threshold 0 and never fire (noted)
     Source     arXiv:2106.06984; centring is this project's own
     """
-    wanted = {}
+    ctx, wanted = ctx.typical([node.name for node in neurons(net) if node.name in ctx.ann.by_name]), {}
     for node in neurons(net):
         leaky = isinstance(node, LeakyIF)
         wanted[node.name] = ctx.request(node.inputs[0] if leaky else node.name, granularity, absolute=leaky)
