@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small networks: the share of arg maxima that equal the ANN's, by `matched` and other methods.
+
+    python benchmarks/accuracy/small.py --data ../shared/data [--methods matched,dnisnm] [--timesteps 2,4,8]
+
+Calibrated on 512 training samples, judged on up to 2,000 others; methods that depend on T are converted for each T.
+The keyword network is fed with MFCC of the spoken digits (see speech.py), which it was not trained on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from networks import RAW, Model, model, sheets
+from speech import spoken_digits
+
+from snncc import pipeline, recipe
+from snncc.compare import depends_on_timesteps
+from snncc.data import Dataset, Preprocessing
+from snncc.execute.plan import plan
+from snncc.execute.torch_engine import Engine
+from snncc.ir.network import Network
+
+SCALED = Preprocessing(scale=1 / 255)
+CALIBRATED, JUDGED = 512, 2000
+EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
+
+
+def mnist(folder: Path, shape: tuple[int, ...], size: int = 28) -> np.ndarray:
+    """Handwritten digits, resized (bilinear) where the network takes larger ones."""
+    images = np.load(folder / "mnist_train.npz")["x"][: CALIBRATED + JUDGED].reshape(-1, 28, 28)
+    if size != 28:
+        from PIL import Image
+
+        images = np.stack(
+            [np.asarray(Image.fromarray(i).resize((size, size), Image.Resampling.BILINEAR)) for i in images]
+        )
+    return images.reshape(-1, *shape)
+
+
+def digits(_: Path) -> np.ndarray:
+    """The bundled digits: calibration split first."""
+    arrays = np.load(EXAMPLE / "digits.npz")
+    return np.concatenate([arrays["calib_x"], arrays["x"]])
+
+
+Source = Callable[[Path], np.ndarray]
+NETWORKS: dict[str, tuple[str, Preprocessing, Source]] = {
+    "digits": ("examples", RAW, digits),
+    "MNIST LeNet": ("models/lenet-jinsoo__lenet.onnx", SCALED, lambda d: mnist(d, (1, 32, 32), 32)),
+    "MNIST cnn_max": ("models/marabou__cnn_max_mninst2.onnx", SCALED, lambda d: mnist(d, (28, 28, 1))),
+    "MNIST MLP 2 x 10": ("models/marabou__mnist2x10.onnx", SCALED, lambda d: mnist(d, (1, 28, 28))),
+    "CIFAR-10 ResNet-8": ("models/mlperf-tiny__ic_resnet8.onnx", RAW, lambda d: sheets(d, range(3))[0]),
+    "keywords DS-CNN": ("models/mlperf-tiny__kws_dscnn.onnx", RAW, lambda d: spoken_digits(d, CALIBRATED + JUDGED)),
+}
+
+
+def agreements(made: Model, network: Network, data: Dataset, steps: tuple[int, ...]) -> list[float]:
+    """Percent of arg maxima that equal the ANN's, at each T of one simulation."""
+    batch, piece = plan(network, max(steps), len(data))
+    engine, agree, choices, done = Engine(network), np.zeros(len(steps)), made.choices(data), 0
+    for feeds in data.batches(batch):
+        run = engine.run(feeds, max(steps), checkpoints=steps, steps_at_once=piece, count=False)
+        found = run.outputs[network.outputs[0]].argmax(-1).numpy()
+        agree += (found == choices[done : done + found.shape[1]]).sum(1)
+        done += found.shape[1]
+    return (100 * agree / done).tolist()
+
+
+def main() -> None:
+    """Parse, convert, simulate, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--networks", default=",".join(NETWORKS))
+    parser.add_argument("--methods", default="matched,dnisnm")
+    parser.add_argument("--granularity", choices=["neuron", "channel"], default="neuron")
+    parser.add_argument("--timesteps", default="2,4,8")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    steps = tuple(sorted(int(t) for t in options.timesteps.split(",")))
+    print("| network | method | samples | " + " | ".join(f"T={t}" for t in steps) + " |")
+    print("|---|---|---|" + "---|" * len(steps), flush=True)
+    for name in options.networks.split(","):
+        file, preprocessing, source = NETWORKS[name]
+        path = EXAMPLE / "digits.onnx" if file == "examples" else options.data / file
+        made, samples = model(path, preprocessing, options.threads), source(options.data)
+        calibration, judged = made.dataset(samples[:CALIBRATED]), made.dataset(samples[CALIBRATED:])
+        for method in options.methods.split(","):
+            chosen = recipe.with_granularity(recipe.load_method(method), options.granularity)
+            row: list[float] = []
+            for group in [(t,) for t in steps] if depends_on_timesteps(chosen) else [steps]:
+                network = pipeline.run(
+                    made.network,
+                    recipe.steps(chosen),
+                    truth=made.truth,
+                    calibration=calibration,
+                    timesteps=max(group),
+                    seed=0,
+                ).network
+                row += agreements(made, network, judged, group)
+            cells = " | ".join(f"{x:.1f}" for x in row)
+            print(f"| {name} | `{method}` | {len(judged)} | {cells} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
