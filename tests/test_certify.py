@@ -14,6 +14,9 @@ import torch
 from quantized_models import converted, quantized_net, ternary_net
 from snncc import api
 from snncc.certify import certifiable, certify
+from snncc.errors import EmitError
+from snncc.execute import reference
+from snncc.integer import lower
 from snncc.ir.network import Network
 from snncc.ir.nodes import SignedIF
 
@@ -57,6 +60,24 @@ def test_a_wrong_neuron_is_found_and_named(monkeypatch: pytest.MonkeyPatch) -> N
     assert "count" in found.first
 
 
+def test_the_literal_rule_oscillates_on_ties() -> None:
+    """QFFS's algorithm 1 prints u <= 0: a neuron that ends at u = 0 then fires for ever, so nothing is certified."""
+    case, x = quantized_net([2, 2, 2, 3], ties=True)
+    strict = converted(case, "qffs")
+    case, _ = quantized_net([2, 2, 2, 3], ties=True)
+    literal = converted(case, "qffs", convert_quantized={"negative": "at_zero"})
+    assert any("never settle" in note.text for note in case.context.notes)
+    assert not certifiable(literal)
+    late = {}
+    for name, net in (("strict", strict), ("literal", literal)):
+        states = reference.run(net, {"x": x}, 40)
+        late[name] = sum(int(np.count_nonzero(states[-1][n.name])) for n in net.nodes if isinstance(n, SignedIF))
+    assert late["strict"] == 0
+    assert late["literal"] > 0
+    with pytest.raises(EmitError, match="oscillate"):
+        lower(literal, case.context.calibration)
+
+
 def test_what_never_ends_is_not_certified() -> None:
     case, _ = quantized_net([2, 2, 2, 3])
     case.apply("recognize_quantized_activations")
@@ -91,6 +112,7 @@ def test_convert_certifies_and_takes_the_settled_time() -> None:
     assert certificate is not None
     assert certificate.lossless
     assert result.manifest.timesteps == certificate.settled
+    assert f"settled at T={certificate.settled} over".encode() in result.files["report.html"]
     assert b'"certificate"' in result.files["report.json"]
     module = result.module()
     assert np.allclose(module(torch.from_numpy(x)).numpy(), case.truth.run({"x": x}, ["y"])["y"], atol=1e-4)

@@ -143,6 +143,14 @@ def test_a_bug_says_so(tmp_path: Path) -> None:
     assert "bug in snncc" in done.stderr
 
 
+def test_out_of_memory_is_no_bug(tmp_path: Path) -> None:
+    code = "from snncc import cli; cli.run(lambda: bytes(1 << 62))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "out of memory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_synthetic_calibration_is_loud(tmp_path: Path) -> None:
     shutil.copy(DIGITS / "digits.onnx", tmp_path / "lonely.onnx")
     done = snncc("convert", "lonely.onnx", "--method", "rate", folder=tmp_path)

@@ -11,6 +11,7 @@ import onnx
 import pytest
 import torch
 
+from more_standins import MORE
 from small_models import dataset, lowered, normal, parsed
 from snncc import api
 from snncc.errors import ModelError, SnnccError
@@ -43,10 +44,13 @@ def errors(model: onnx.ModelProto, network: Network, inputs: Inputs, **shapes: t
     return found
 
 
-@pytest.mark.parametrize("kind", STANDINS)
+EVERY = {**STANDINS, **MORE}
+
+
+@pytest.mark.parametrize("kind", EVERY)
 def test_converts_and_converges(kind: str) -> None:
     torch.set_num_threads(1)
-    model, inputs = STANDINS[kind]()
+    model, inputs = EVERY[kind]()
     shapes = SHAPES.get(kind, {})
     converted = api.convert(
         model,
@@ -58,6 +62,13 @@ def test_converts_and_converges(kind: str) -> None:
     )
     for name, (early, late) in errors(model, converted.network, inputs, **shapes).items():
         assert late < max(early / 4, ROUNDING), (name, early, late)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in EVERY if kind != "control"])
+def test_samples_run_together(kind: str) -> None:
+    """Only the control network, whose input is one vector, has no axis for them."""
+    model, _ = EVERY[kind]()
+    assert api.check(model, shapes=SHAPES.get(kind, {})).one_at_a_time is None
 
 
 def test_a_mask_of_infinities_is_made_finite_and_noted() -> None:
@@ -122,3 +133,11 @@ def test_refuses_a_file_without_opset(tmp_path: Path) -> None:
     del model.opset_import[:]
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
     assert "opset" in str(refused(tmp_path / "m.onnx"))
+
+
+def test_what_only_follows_from_a_problem_is_none_of_its_own() -> None:
+    text = CUSTOM.replace("y = acme.Warp(h)", "w = acme.Warp(h)  k = acme.Bend(w)  y = Relu(k)")
+    found = api.check(onnx.parser.parse_model(text))
+    assert [p.operator for p in found.problems] == ["Warp", "Bend"]
+    assert all("acme" in p.reason and "ONNX" in p.cure for p in found.problems)
+    assert found.nodes_converting == 0.25

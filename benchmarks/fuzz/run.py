@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""python benchmarks/fuzz [TARGET...] [--count N] [--seed S] [--log FILE]: mutated inputs against every entry point.
+"""python benchmarks/fuzz [TARGET...] [--count N] [--seed S]: mutated inputs against every entry point.
+
+TARGET: onnx, npz, recipe, manifest, bundle (these by default), or the slow ones convert and pt2.
 
 Each input must give success or an error of snncc's with a message. The inputs of a target run in a process with a
 limit on memory; it names an input before it starts on it, so that a crash or a hang is that input's.
@@ -113,10 +115,9 @@ def campaign(name: str, count: int, first: int = 0, *, seconds: float = SECONDS)
         command = [sys.executable, str(HERE), "--child", name, str(at), str(end - at)]
         with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
             environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": folder}
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment, cwd=folder)
-            at, why = follow(process, tally, at, seconds)
-            process.kill()
-            process.wait()
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment, cwd=folder) as process:
+                at, why = follow(process, tally, at, seconds)
+                process.kill()
             said = (Path(folder) / "log").read_text(errors="replace").strip().splitlines()[-3:]
             shutil.rmtree(folder, ignore_errors=True)
             Path(folder).mkdir()

@@ -8,6 +8,8 @@ import hashlib
 import io
 import json
 import random
+import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -229,7 +231,36 @@ def read_bundle(path: Path) -> object:
     return module(*(torch.from_numpy(np.asarray(a)) for a in feeds.values()))
 
 
+@functools.cache
+def program_members() -> dict[str, bytes]:
+    """The members of an exported program of torch."""
+    import torch
+
+    net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3)).eval()
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.export.save(torch.export.export(net, (torch.zeros(2, 4),)), buffer)
+    with zipfile.ZipFile(buffer) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def make_program(rng: random.Random, folder: Path) -> Path:
+    """An exported program with one damaged member, or damaged bytes."""
+    members = dict(program_members())
+    name = rng.choice([name for name in members if name.endswith(".json")] * 3 + list(members))
+    members[name] = (mutate_json_bytes if name.endswith(".json") else mutate_bytes)(members[name], rng)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for member, data in members.items():
+            archive.writestr(member, data)
+    damaged = mutate_bytes(buffer.getvalue(), rng) if rng.random() < 0.1 else buffer.getvalue()
+    (folder / "net.pt2").write_bytes(damaged)
+    return folder / "net.pt2"
+
+
 TARGETS = {
+    "pt2": Target(make_program, read_onnx),
     "onnx": Target(make_onnx, read_onnx),
     "npz": Target(make_npz, read_npz),
     "recipe": Target(make_recipe, read_recipe),

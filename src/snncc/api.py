@@ -126,8 +126,12 @@ def convert(
         chosen = recipes.load_method(DEFAULT_METHOD if searching or method is None else method)
     chosen = recipes.with_options(chosen, options)
     whole = emit in PER_CHANNEL or (emit_options is not None and emit_options.integer)
-    if granularity is None and whole and recipes.granular_passes(chosen) and not recipe:
-        granularity, notes = "channel", (f"--emit {emit} without --granularity: one threshold per channel",)
+    if whole and not recipe:
+        if granularity is None and recipes.granular_passes(chosen):
+            granularity, notes = "channel", (f"--emit {emit} without --granularity: one threshold per channel",)
+        if (centred := recipes.centred(chosen)) and centred not in [(name, option) for name, option, _ in options]:
+            chosen = recipes.with_options(chosen, [(*centred, 0.0)])
+            notes += (f"--emit {emit}: whole spikes only, so {'.'.join(centred)} = 0",)
     if granularity:
         chosen = recipes.with_granularity(chosen, granularity)
     if levels is not None:
@@ -212,18 +216,23 @@ def simulate(
     engine: EngineName = "torch",
     device: str = "cpu",
     keep: bool = False,
+    profile: bool = False,
     progress: Progress = quiet,
 ) -> Simulation:
     """Simulate a bundle (the newest *.snn here by default) on data (by default its own samples) beside its ANN.
 
-    keep: write the run's report under runs/ of the bundle, where that can be written.
+    keep: write the run's report under runs/ of the bundle, where that can be written. profile: what each layer cost
+    (engine="native").
     """
     from snncc.execute.engines import executor
+    from snncc.execute.native.executor import NativeExecutor
     from snncc.execute.synapses import fan_out
     from snncc.execute.synchronous import Synchronous
     from snncc.execute.torch_engine import Engine
     from snncc.integer.beside import Beside
 
+    if profile and engine != "native":
+        raise UsageError(f"--profile measures the native engine, not {engine}", cure="add --engine native")
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle) if bundle else newest_bundle(Path()))
     manifest, network, truth = opened.manifest, opened.network, opened.truth()
     steps = manifest.timesteps if timesteps is None else timesteps
@@ -253,6 +262,8 @@ def simulate(
     if keep:
         key = make.run_key(opened, used, timesteps=steps, engine=engine, device=device)
         write_run(opened.path, key, make.report_files(make.simulation_report(opened, result)))
+    if profile and isinstance(runs, NativeExecutor):  # after the report, which holds nothing that a clock has measured
+        result = msgspec.structs.replace(result, profile=runs.costs())
     return result
 
 

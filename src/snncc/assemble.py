@@ -19,6 +19,7 @@ from snncc.data import Dataset
 from snncc.emit import EmitOptions, Source, Target, emit_files, with_notes
 from snncc.execute.ann import Truth
 from snncc.frontend.samples import Dims
+from snncc.integer.part import IntegerPart
 from snncc.ir.text import to_text
 from snncc.manifest import Manifest
 from snncc.pipeline import Progress, quiet
@@ -68,9 +69,11 @@ def bundle_files(
     }
     emitted = Source(network=network, name=name, method=chosen.name, timesteps=timesteps, samples=samples, truth=truth)
     notes: tuple[str, ...] = ()
+    integer: IntegerPart | None = None
     for target in dict.fromkeys(("torch", emit)):
         made = emit_files(target, emitted, emit_options)
-        files, notes = files | dict(made.files), notes + made.notes
+        files, notes = files | dict(made.files), tuple(dict.fromkeys(notes + made.notes))
+        integer = made.integer or integer
     manifest = Manifest(
         name=name,
         method=chosen.name,
@@ -90,7 +93,7 @@ def bundle_files(
     now = {key: manifests.sha256(data) for key, data in files.items()}
     report = make.first_report(network, manifest, truth, samples, manifest.samples, now, progress)
     report = with_notes(report, emit, notes)
-    files |= make.report_files(msgspec.structs.replace(report, search=search))
+    files |= make.report_files(msgspec.structs.replace(report, search=search, integer=integer))
     hashes = {key: manifests.sha256(data) for key, data in files.items()}
     manifest = manifests.with_files(manifest, hashes)
     return {**files, "manifest.json": manifests.encode(manifest)}, manifest, notes

@@ -61,7 +61,7 @@ def network_bytes(network: Network) -> tuple[bytes, bytes]:
         nodes=network.nodes,  # type: ignore[arg-type]
         analog_tail=network.analog_tail,
     )
-    arrays = {name: np.ascontiguousarray(a) for name, a in sorted(network.arrays.items())}
+    arrays = {name: np.array(a, order="C") for name, a in sorted(network.arrays.items())}  # scalars stay scalars
     return manifests.encode(document), safetensors.numpy.save(arrays)
 
 

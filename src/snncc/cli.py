@@ -180,11 +180,12 @@ def convert_command(
 @click.option("--data", type=click.Path(path_type=Path), help="Other data than the bundle's samples.")
 @click.option(
     "--engine",
-    type=click.Choice(["torch", "reference", "onnx", "integer"]),
+    type=click.Choice(["torch", "reference", "onnx", "integer", "native", "native-integer"]),
     default="torch",
     show_default=True,
-    help="What computes; integer: the integer network, beside the one in floats.",
+    help="What computes; integer: the integer network, beside the one in floats; native: event-driven C.",
 )
+@click.option("--profile", is_flag=True, help="With --engine native: what each layer costs.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @QUIET
 @JSON
@@ -193,6 +194,7 @@ def simulate_command(
     timesteps: int | None,
     data: Path | None,
     engine: Any,
+    profile: bool,
     device: str,
     quiet: bool,
     as_json: bool,
@@ -208,9 +210,16 @@ def simulate_command(
     design = opened.manifest.timesteps
     if timesteps is not None and timesteps != design:
         console.notice(f"T={timesteps} asked for; the bundle was converted for T={design}")
-    with console.progress(quiet or as_json) as tell:
+    with console.progress(quiet or as_json) as tell, console.noticed():
         result = api.simulate(
-            opened, timesteps=timesteps, data=data, engine=engine, device=device, keep=True, progress=tell
+            opened,
+            timesteps=timesteps,
+            data=data,
+            engine=engine,
+            device=device,
+            keep=True,
+            profile=profile,
+            progress=tell,
         )
     if as_json:
         console.plain(manifest.encode(result).decode().rstrip())

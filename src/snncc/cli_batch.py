@@ -92,7 +92,7 @@ def batch_command(
             **choices,
         )
     if as_json:
-        console.plain(manifest.encode(found).decode().rstrip())
+        console.plain(manifest.encode(run.document(found)).decode().rstrip())
     else:
         console.show_cells(
             "Models", pages.table(found), ("model", "T", "ANN", "SNN", "drop", "within 1 from", "result")

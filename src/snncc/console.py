@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,9 @@ from snncc.report.text import percent
 
 if TYPE_CHECKING:
     from snncc.api import Converted
-    from snncc.certify import Certificate
     from snncc.compare import Comparison
     from snncc.errors import SnnccError
+    from snncc.execute.native.cost import LayerCost
     from snncc.frontend.inspect import Inspection
     from snncc.ir.analog_tail import AnalogTail
     from snncc.report.document import Report
@@ -45,6 +46,16 @@ def say(text: str) -> None:
 def notice(text: str) -> None:
     """Something a user must not miss, on the error stream."""
     ERR.print(f"[bold yellow]note:[/] {escape(text)}")
+
+
+@contextlib.contextmanager
+def noticed() -> Iterator[None]:
+    """What the library warns of, as notices."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        yield
+    for warning in caught:
+        notice(str(warning.message))
 
 
 def warn(text: str) -> None:
@@ -136,16 +147,6 @@ def tail_text(tail: AnalogTail) -> str:
     return f"{tail} run in onnxruntime on the outputs at read-out; they give {some(tail.outputs)}"
 
 
-def certificate_text(found: Certificate) -> str:
-    """What the lossless certificate says."""
-    where = f"over {found.neurons:,} neurons and {found.samples} samples"
-    if found.settled is None:
-        return f"certificate: spikes had not settled at T={found.steps} {where}"
-    rest = f", first {found.first}" if found.first else ""
-    rounded = f"; against the ANN before rounding {found.moved:,} levels differ" if found.moved else ""
-    return f"certificate: settled at T={found.settled} {where}: {found.mismatches:,} mismatches{rest}{rounded}"
-
-
 def show_converted(result: Converted) -> None:
     """What `convert` did."""
     manifest = result.manifest
@@ -170,6 +171,8 @@ def show_converted(result: Converted) -> None:
     if result.network.analog_tail is not None:
         notice(f"analog tail: {tail_text(result.network.analog_tail)}")
     if manifest.certificate is not None:
+        from snncc.report.text import certificate_text
+
         say(certificate_text(manifest.certificate))
     say(f"calibrated on {manifest.calibration.count} samples of {safe_name(manifest.calibration.source)}")
     report = decode(result.files["report.json"])
@@ -219,6 +222,26 @@ def show_simulation(result: Simulation, outputs: Sequence[str]) -> None:
     say(f"synaptic operations per sample at T={result.timesteps}: {result.synaptic_operations:,.0f}")
     first = "not reached" if result.within_one_point is None else f"T={result.within_one_point}"
     say(f"within 1 point of the ANN from: {first}")
+    if result.profile:
+        show_profile(result.profile)
+
+
+def show_profile(costs: Sequence[LayerCost]) -> None:
+    """What each layer cost in the native engine."""
+    rows = [
+        [
+            cost.layer,
+            cost.kernel,
+            "-" if cost.density is None else percent(cost.density),
+            f"{cost.synaptic_operations:.3e}",
+            f"{1e3 * cost.seconds:.2f}",
+            f"{cost.rate / 1e9:.1f}",
+            percent(cost.share),
+        ]
+        for cost in costs
+    ]
+    names = ("layer", "kernel", "density", "synaptic operations", "ms", "G SOP/s", "of the dense rate")
+    table("Cost by layer", names, rows, left=2)
 
 
 def show_beside(title: str, integer: Any, floats: Any, ann: float | None, agreement: dict[str, float]) -> None:

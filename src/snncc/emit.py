@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import msgspec
@@ -14,6 +14,8 @@ from snncc.backends.torch_module import emit as torch_source
 from snncc.data import Dataset
 from snncc.errors import EmitError
 from snncc.execute.ann import Truth
+from snncc.integer.network import IntegerNetwork
+from snncc.integer.part import IntegerPart
 from snncc.integer.weights import Precision
 from snncc.ir.network import Network
 from snncc.report.document import NoteLine, Report
@@ -51,10 +53,11 @@ class EmitOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Emitted:
-    """Files by their path in the bundle, and what the user must be told."""
+    """Files by their path in the bundle, what the user must be told, and the integer network if there is one."""
 
     files: Mapping[str, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    integer: IntegerPart | None = None
 
 
 def with_notes(report: Report, target: Target, notes: Sequence[str]) -> Report:
@@ -71,7 +74,7 @@ def emit_files(target: Target, source: Source, options: EmitOptions) -> Emitted:
         return made
     model = source.network.arrays[tail.model].tobytes()
     note = f"{target}/analog_tail.onnx is the part behind the network ({tail}): run it in onnxruntime on the outputs"
-    return Emitted(files={**made.files, f"{target}/analog_tail.onnx": model}, notes=(*made.notes, note))
+    return replace(made, files={**made.files, f"{target}/analog_tail.onnx": model}, notes=(*made.notes, note))
 
 
 def target_files(target: Target, source: Source, options: EmitOptions) -> Emitted:
@@ -81,7 +84,7 @@ def target_files(target: Target, source: Source, options: EmitOptions) -> Emitte
         title = f"{source.name} by {source.method}, design T {source.timesteps}"
         text = torch_source(network, title=title, timesteps=source.timesteps)
         made = integer_module(source, options) if options.integer else Emitted()
-        return Emitted(files={"model.py": text.encode(), **made.files}, notes=made.notes)
+        return replace(made, files={"model.py": text.encode(), **made.files})
     if target == "onnx":
         return Emitted(files=onnx_files(network, source.name))
     if target == "integer":
@@ -94,26 +97,31 @@ def target_files(target: Target, source: Source, options: EmitOptions) -> Emitte
 def integer_module(source: Source, options: EmitOptions) -> Emitted:
     """The integer network and a PyTorch module of it, under integer/."""
     from snncc.backends.torch_integer import emit_integer
-    from snncc.integer import lower
-    from snncc.integer.files import network_files
 
-    integer = lower(source.network, source.samples, weights=options.weights, max_timesteps=options.max_timesteps)
+    integer, made = lowered(source, options)
     title = f"{source.name} by {source.method} in whole numbers, weights {integer.weights}"
     text = emit_integer(integer, title=title, timesteps=source.timesteps)
-    return Emitted(files={**network_files(integer), "integer/model.py": text.encode()}, notes=integer.notes)
+    return replace(made, files={**made.files, "integer/model.py": text.encode()})
 
 
 def integer_package(source: Source, options: EmitOptions) -> Emitted:
     """C99 that needs nothing, under integer/; see docs/deploy.md."""
     from snncc.backends.c_package import GOLDEN_SAMPLES, package
-    from snncc.integer import lower
-    from snncc.integer.files import network_files
 
-    integer = lower(source.network, source.samples, weights=options.weights, max_timesteps=options.max_timesteps)
+    integer, made = lowered(source, options)
     samples = next(iter(source.samples.batches(GOLDEN_SAMPLES)))
     files = package(integer, samples, name=source.name, method=source.method, timesteps=source.timesteps)
-    package_files = {f"integer/{name}": data for name, data in files.items()}
-    return Emitted(files={**network_files(integer), **package_files}, notes=integer.notes)
+    return replace(made, files={**made.files, **{f"integer/{name}": data for name, data in files.items()}})
+
+
+def lowered(source: Source, options: EmitOptions) -> tuple[IntegerNetwork, Emitted]:
+    """The integer network and its own files."""
+    from snncc.integer import lower
+    from snncc.integer.files import network_files
+    from snncc.integer.part import integer_part
+
+    integer = lower(source.network, source.samples, weights=options.weights, max_timesteps=options.max_timesteps)
+    return integer, Emitted(files=network_files(integer), notes=integer.notes, integer=integer_part(integer))
 
 
 def nir_package(source: Source, options: EmitOptions) -> Emitted:

@@ -5,10 +5,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from snncc import manifest as manifests
 from snncc.bundle import Bundle, newest_bundle, open_bundle, read_member
 from snncc.emit import EmitOptions, Emitted, Source, Target, emit_files, with_notes
 from snncc.errors import BundleError
+from snncc.integer.files import FOLDER, network_names
+from snncc.manifest import Manifest
 from snncc.output import write_folder
 from snncc.report import make
 
@@ -31,8 +35,9 @@ def emit(bundle: Path | str | Bundle | None = None, *, to: Target, options: Emit
     )
     made = emit_files(to, source, options or EmitOptions())
     told = with_notes(opened.report(), to, made.notes)
+    told = told if made.integer is None else msgspec.structs.replace(told, integer=made.integer)
     written = dict(made.files) if told == opened.report() else {**made.files, **make.report_files(told)}
-    stale = {name for name in manifest.files if name.startswith(f"{to}/")}
+    stale = stale_files(manifest, to, made)
     kept = {name: data for name, data in contents(opened.path).items() if name not in stale}
     manifests.verify_hashes(manifest, {name: data for name, data in kept.items() if name in manifest.files})
     hashes = {name: sha for name, sha in manifest.files.items() if name not in stale}
@@ -40,6 +45,15 @@ def emit(bundle: Path | str | Bundle | None = None, *, to: Target, options: Emit
     changed = manifests.encode(manifests.with_files(manifest, hashes))
     write_folder(opened.path, {**kept, **written, "manifest.json": changed}, force=True)
     return made
+
+
+def stale_files(manifest: Manifest, to: Target, made: Emitted) -> set[str]:
+    """The files of the last time that this target was emitted, and all that belongs to another integer network."""
+    stale = {name for name in manifest.files if name.startswith(f"{to}/") and to != FOLDER}
+    network = [name for name in made.files if name.startswith(f"{FOLDER}/") and name in network_names()]
+    if any(manifest.files.get(name) != manifests.sha256(made.files[name]) for name in network):
+        stale |= {name for name in manifest.files if name.startswith(f"{FOLDER}/")}
+    return stale
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -132,6 +132,12 @@ def with_options(recipe: Recipe, changes: Sequence[tuple[str, str, Any]]) -> Rec
     return changed
 
 
+def centred(recipe: Recipe) -> tuple[str, str] | None:
+    """The pass and its option that give neurons a resting rate, which no whole spike carries."""
+    name, option = "minimize_threshold_error", "centre"
+    return next(((name, option) for e in recipe.passes if e.use == name and e.options.get(option, 0)), None)
+
+
 def granular_passes(recipe: Recipe) -> list[str]:
     """The passes of a recipe that take a granularity of thresholds."""
     return [

@@ -15,6 +15,7 @@ from snncc.data import Dataset
 from snncc.errors import DataError, UsageError
 from snncc.execute.analog_tail import TailAgreement, TailTally
 from snncc.execute.ann import Truth
+from snncc.execute.native.cost import LayerCost
 from snncc.integer.beside import FloatRun
 from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.classes import carries_values
@@ -46,7 +47,8 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     within_one_point: the first T of those measured from which on the accuracy (agreement) is within 0.01 of the ANN's.
     reference: the quantised reference at the last T; ANN - reference is lost by quantisation, reference - SNN by
     asynchrony (either can be negative). float_snn: with --engine integer, the same network in floats.
-    analog_tail: how the outputs behind the network agree with the ANN's, by name, where there are any.
+    analog_tail: how the outputs behind the network agree with the ANN's, by name, where there are any. profile: with
+    --profile, what each layer cost in the native engine.
     """
 
     schema: str = SCHEMA
@@ -76,6 +78,7 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     reference: Reference | None = None
     float_snn: FloatRun | None = None
     analog_tail: dict[str, TailAgreement] = {}
+    profile: tuple[LayerCost, ...] = ()
 
 
 class Executor(Protocol):

@@ -52,7 +52,9 @@ def made(integer: IntegerNetwork, folder: Path, *, steps: int, samples: int = 3,
 def links(compiler: str, flags: str) -> bool:
     """Whether a compiler has the libraries that its flags need (those of the sanitizers come separately)."""
     command = [compiler, *flags.split(), "-x", "c", "-", "-o", os.devnull]
-    return subprocess.run(command, input=b"int main(void) { return 0; }", capture_output=True, check=False).returncode == 0
+    return (
+        subprocess.run(command, input=b"int main(void) { return 0; }", capture_output=True, check=False).returncode == 0
+    )
 
 
 def built(folder: Path, target: str = "gcc-O2") -> str:

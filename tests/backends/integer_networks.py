@@ -196,6 +196,44 @@ def one_dimensional() -> Network:
     return b.done(b.linear(b.flat(p), 7))
 
 
+def currents(**schedule: Any) -> Network:
+    """What no neuron stands between: pools and sums of the input itself, convolutions of currents, spikes beside."""
+    b = Builder(7, "int4")
+    x = b.scaled(b.input(2, 6, 6), -3, 3)
+    p = b.pool(x, (2, 2), stride=(1, 1), padding=(0, 0, 1, 1))
+    c = b.conv(b.conv(x, 3, (3, 3), padding=(1, 1, 1, 1)), 2, (1, 1), bias=False)
+    s = b.fire(b.put(Sum, c, p, coefficients=(1.0, -1.0)), threshold=900)
+    q = b.pool(c, (3, 3), stride=(1, 1), padding=(1, 1, 1, 1))
+    joined = b.put(Concat, s, x, q, axis=1)
+    t = b.fire(b.conv(joined, 4, (3, 3), bias=False), threshold=9000)
+    direct = b.put(Reduce, c, op="sum", axes=(1, 3), keepdims=False)
+    return b.done(b.linear(b.flat(t), 3), direct, t, **schedule)
+
+
+def edges() -> Network:
+    """Thresholds of a few units, so that potentials often meet them exactly, from above and from below."""
+    b = Builder(9, "ternary")
+    s = b.fire(b.conv(b.input(1, 8, 8), 6, (1, 1)), threshold=150)
+    kinds: dict[str, dict[str, Any]] = {
+        "early": {},
+        "signed": {},
+        "if": {"burst": 2},
+        "capped": {"cap": 2},
+        "levels": {"levels": 2, "cap": 3},
+    }
+    parts = [
+        b.fire(b.conv(s, 4, (2, 2), bias=False), kind if kind in ("signed", "if") else "early", threshold=4, **more)
+        for kind, more in kinds.items()
+    ]
+    return b.done(b.linear(b.flat(b.put(Concat, *parts, axis=1)), 3))
+
+
+def silent() -> Network:
+    """No neuron at all."""
+    b = Builder(8)
+    return b.done(b.linear(b.flat(b.input(1, 3, 3)), 4))
+
+
 def zou() -> Network:
     """Everything enters once: scatter-and-gather encoder, ternary weights, no bias."""
     b = Builder(4)

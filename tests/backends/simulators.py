@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run a NIR file in a simulator of its own process:  python simulators.py NAME GRAPH FEED STEPS RESULT.
+"""Run NIR files in a simulator, in a process of its own:  python simulators.py NAME FOLDER STEPS.
 
-Writes the spike counts of every neuron, (N, ...), by the name of its NIR node. What has to be set after reading, so
-that the simulator keeps NIR's rules, stands here and in docs/exchange.md; a line without a comment is as read.
+For each X.nir and its feed X.npy in the folder, NAME/X.npz gets the spike counts of every neuron, (N, ...), by the name
+of its NIR node, or NAME/X.txt the reason why the simulator cannot. What has to be set after reading, so that the
+simulator keeps NIR's rules, stands here and in docs/exchange.md.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import nir
@@ -116,8 +118,17 @@ def sinabs(graph: nir.NIRGraph, feed: torch.Tensor, steps: int) -> dict[str, np.
     return {name: x[0].reshape(len(feed), steps, *x.shape[2:]).sum(1) for name, x in found.items()}
 
 
-if __name__ == "__main__":
-    name, graph_file, feed_file, steps, result = sys.argv[1:]
+def main(name: str, folder: Path, steps: int) -> None:
     torch.set_num_threads(1)
     simulator = {"norse": norse, "spikingjelly": spikingjelly, "snntorch": snntorch, "sinabs": sinabs}[name]
-    np.savez(result, **simulator(nir.read(graph_file), torch.from_numpy(np.load(feed_file)), int(steps)))
+    (folder / name).mkdir()
+    for path in sorted(folder.glob("*.nir")):
+        try:
+            found = simulator(nir.read(path), torch.from_numpy(np.load(path.with_suffix(".npy"))), steps)
+            np.savez(folder / name / f"{path.stem}.npz", **found)
+        except Exception as error:  # noqa: BLE001  (whatever it raises is what the test asks for)
+            (folder / name / f"{path.stem}.txt").write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))

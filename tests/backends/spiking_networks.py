@@ -166,6 +166,7 @@ NEURON_OPTIONS: list[tuple[Callable[..., Node], dict[str, Any]]] = [
     (IF, {"reset": "zero"}),
     (SignedIF, {"negative": "signed", "cap": 3}),
     (SignedIF, {"negative": "early", "levels": 2}),
+    (SignedIF, {"negative": "at_zero"}),
     (CentredIF, {"until": 3}),
     (CentredIF, {"until": 100, "levels": 2}),
     (LeakyIF, {"negative": "signed"}),

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,8 +17,15 @@ from c_programs import built, made, write
 from integer_networks import Builder, integer, residual, zou
 
 from snncc import api
+from snncc.backends.c_compile import compile_network
+from snncc.backends.c_golden import golden_bytes
+from snncc.backends.c_memory import shortened
 from snncc.backends.c_package import package
+from snncc.bundle import open_bundle
 from snncc.errors import BundleError
+from snncc.integer import lower
+from snncc.integer.files import integer_network
+from snncc.integer.weights import Precision
 from snncc.ir.network import Network
 
 ROOT = Path(__file__).parents[2]
@@ -124,15 +132,17 @@ def test_names_of_the_model_do_no_harm(tmp_path: Path) -> None:
     assert re.findall(rb"#include .*", source) == [b'#include "snn_model.h"']
 
 
-def test_early_exit_is_taken_where_it_is_proved(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("schedule", "made_steps"), [({}, 1), ({"readout_after": 3}, 4), ({"kind": "once"}, 8)])
+def test_early_exit_is_taken_where_it_is_proved(schedule: dict[str, Any], made_steps: int, tmp_path: Path) -> None:
     b = Builder(6)
     y = b.linear(b.fire(b.linear(b.flat(b.input(1, 3, 3)), 4), threshold=9000), 3)
-    bias = f"{y}/b"
-    b.arrays[bias] = np.array([0, 900, 0], np.int32)  # more than all spikes together can make up for
-    assert np.abs(b.arrays[f"{y}/w"]).sum() * 2 > 900
     b.arrays[f"{y}/w"] = np.sign(b.arrays[f"{y}/w"]).astype(np.int8)
-    out = built(made(integer(b.done(y), 8), tmp_path, steps=8))
-    assert "early exit: 4 of 32 steps made, arg max equal" in out
+    b.arrays[f"{y}/b"] = np.array([0, 9, 0], np.int32)  # more than all spikes of a step together can make up for
+    assert np.abs(b.arrays[f"{y}/w"]).sum(1).max() * 2 < 9
+    out = built(made(integer(b.done(y, **schedule), 8), tmp_path, steps=8))
+    found = re.search(r"early exit: (\d+) of 32 steps made, arg max equal", out)
+    assert found is not None
+    assert int(found[1]) == 4 * made_steps if made_steps < 8 else int(found[1]) > 4
 
 
 def test_margin_and_errors_of_the_interface(tmp_path: Path) -> None:
@@ -176,6 +186,33 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_digits(digits: Path, tmp_path: Path, target: str) -> None:
     folder = Path(shutil.copytree(digits / "integer", tmp_path / "p"))
     assert "golden vectors: 4 samples, 8 steps, 6 layers: equal" in built(folder, target)
+
+
+@pytest.mark.parametrize(("weights", "bits"), [("int4", 4), ("ternary", 2)])
+def test_digits_with_fewer_bits(digits: Path, tmp_path: Path, weights: Precision, bits: int) -> None:
+    opened = open_bundle(digits)
+    samples = opened.samples(opened.truth())
+    lowered = lower(opened.network, samples, weights=weights)
+    folder = write(tmp_path, package(lowered, next(samples.batches(4)), name="d", method="m", timesteps=8))
+    layers = json.loads((folder / "manifest.json").read_text())["layers"]
+    assert {layer["weights_bits"] for layer in layers if layer["kind"] == "weights"} == {bits}
+    assert (folder / "weights.bin").stat().st_size < (digits / "integer" / "weights.bin").stat().st_size
+    assert "8 steps, 6 layers: equal" in built(folder)
+
+
+@pytest.mark.parametrize("steps", [1, 8, 40])
+def test_digits_on_random_bytes(digits: Path, tmp_path: Path, steps: int) -> None:
+    lowered = integer_network(open_bundle(digits))
+    program = compile_network(lowered.network, lowered.widths, max_timesteps=lowered.max_timesteps)
+    rng = np.random.default_rng(steps)
+    images = rng.integers(0, 256, (6, 1, 8, 8)).astype(np.uint8) * np.array([1, 1, 1, 0, 1, 1])[:, None, None, None]
+    images[4], images[5] = 255, rng.choice([0, 255], (1, 8, 8))
+    vectors = golden_bytes(lowered.network, shortened(program), {"image": images.astype(np.uint8)}, steps)
+    folder = Path(shutil.copytree(digits / "integer", tmp_path / "p"))
+    (folder / "random.bin").write_bytes(vectors)
+    assert run(folder, "make", "-s", "snn_test").returncode == 0
+    result = run(folder, "./snn_test", "random.bin")
+    assert f"golden vectors: 6 samples, {steps} steps, 6 layers: equal" in result.stdout
 
 
 @pytest.mark.parametrize("name", ["weights.bin", "manifest.json", "snn_model.c"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from c_programs import TARGETS, built, made
-from integer_networks import integer, layouts, one_dimensional, random_network, residual, zou
+from integer_networks import currents, edges, integer, layouts, one_dimensional, random_network, residual, silent, zou
 
 from snncc.execute.reference import run
 from snncc.integer.executor import as_floats
@@ -23,6 +23,11 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "layouts": layouts,
     "one dimension": one_dimensional,
     "zou": zou,
+    "currents": currents,
+    "currents for a while": lambda: currents(kind="window", steps=4),
+    "currents once": lambda: currents(kind="once"),
+    "edges": edges,
+    "silent": silent,
 }
 
 
@@ -31,6 +36,18 @@ def test_bit_exact(name: str, tmp_path: Path) -> None:
     out = built(made(integer(NETWORKS[name](), 9), tmp_path, steps=9), "gcc-sanitizers")
     assert "golden vectors: 4 samples, 9 steps" in out
     assert out.endswith("passed\n")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_golden_vectors_are_those_of_the_definition(name: str) -> None:
+    """They are computed in float64, which is exact; the definition is the same executor in int64."""
+    network = NETWORKS[name]()
+    image = np.random.default_rng(1).integers(0, 256, (3, *network.inputs[0].shape[1:])).astype(np.uint8)
+    floats = run(as_floats(network), {"image": image.astype(np.float64)}, 6)
+    for step, exact in zip(floats, run(network, {"image": image}, 6), strict=True):
+        for node in network.nodes:
+            assert np.array_equal(step[node.name], exact[node.name]), node.name
+            assert exact[node.name].dtype.kind in "iu"
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -54,7 +71,7 @@ def test_more_random_networks(block: int, tmp_path: Path) -> None:
 def test_examples_fire() -> None:
     """The networks above say something: every layer fires, and one of them with negative spikes."""
     negative = 0.0
-    for network in (residual(), layouts(), one_dimensional(), zou(), *map(random_network, range(8))):
+    for network in (*(make() for make in NETWORKS.values()), *map(random_network, range(8))):
         rng = np.random.default_rng(0)
         image = rng.integers(0, 256, (4, *network.inputs[0].shape[1:])).astype(np.float64)
         steps = run(as_floats(network), {"image": image}, 7)

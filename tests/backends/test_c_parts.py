@@ -162,3 +162,15 @@ def test_what_does_not_fit_is_refused_by_name(kind: str, message: str) -> None:
 def test_refuses_more_steps_than_are_proved() -> None:
     with pytest.raises(UsageError, match="proved for T up to 5"):
         package(integer(zou(), 5), {"image": np.zeros((1, 1, 8, 8))}, name="x", method="y", timesteps=6)
+
+
+@pytest.mark.parametrize(("bias", "kind"), [(1, "int16"), (2, "int32")])
+def test_accumulator_takes_the_first_type_that_holds_every_partial_sum(bias: int, kind: str) -> None:
+    b = Builder(0)
+    spikes = b.fire(b.linear(b.flat(b.input(1, 1, 2)), 258), "if", threshold=500)
+    last = b.linear(spikes, 1)
+    b.arrays[f"{last}/w"], b.arrays[f"{last}/b"] = np.full((1, 258), 127, np.int8), np.array([bias], np.int32)
+    network = b.done(last)
+    program = compile_network(network, proved_widths(network, 4), max_timesteps=4)
+    name = f"acc_{len(network.nodes) - 1}"
+    assert [plane.type for plane in program.planes if plane.name == name] == [kind]  # 127 * 258 + 1 = 32767

@@ -113,3 +113,21 @@ def test_the_pooled_digits_are_refused_with_all_reasons() -> None:
     assert "NIR has no MaxPool: /pool/MaxPool_output_0, /pool_1/MaxPool_output_0" in text
     for lowering in ("unsigned", "zero-start", "hard-reset", "strict-threshold"):
         assert f"(--allow {lowering}): /relu/Relu_output_0, /relu_1/Relu_output_0" in text
+
+
+@pytest.mark.data
+def test_an_autoencoder_of_others(data_folder: Path) -> None:
+    """Products, thresholds per neuron and constants behind weights; no class, so its largest entry is compared."""
+    model = data_folder / "models" / "mlperf-tiny__ad_autoencoder.onnx"
+    allow = ("hard-reset", "strict-threshold")
+    options = api.EmitOptions(allow=allow)
+    made = api.convert(
+        model, method="rate", granularity="neuron", timesteps=4, emit="nir", emit_options=options, write=False
+    )
+    graph = read(made.files["nir/network.nir"])
+    kinds = [type(node).__name__ for node in graph.nodes.values()]
+    assert sorted(set(kinds)) == ["Affine", "IF", "Input", "Output"]
+    assert kinds.count("IF") == kinds.count("Affine") - 1
+    report = json.loads(made.files["nir/report.json"])
+    assert report["samples"] == 64
+    assert report["total"]["spikes_after"] > 0

@@ -169,3 +169,15 @@ def test_sessions_are_cached() -> None:
     truth.run({"x": X}, ["h", "a", "y"])
     assert truth._sessions == before
     assert len(before) == 2
+
+
+@pytest.mark.parametrize("bias", [-100, 0])
+def test_results_that_are_empty_or_change_their_shape_prove_nothing_about_batches(bias: int) -> None:
+    """A batch mixes the entries above zero of all samples; random inputs minus 100 have none."""
+    text = """g (float[N, 4] x) => (int64[] y, float[] h) <float b = {BIAS}> {
+        h = Add(x, b)  r = Relu(h)  y = NonZero(r)
+    }"""
+    x = np.float32([[200, 0, 300, -200], [-200, 400, -200, -200]])
+    found = Truth(model(text.replace("BIAS", str(bias))), threads=1)
+    np.testing.assert_array_equal(found.run({"x": x}, ["h"])["h"], x + np.float32(bias))
+    assert found._batched is False

@@ -232,7 +232,8 @@ class Maker:
             return self.add(IF, [x], x.shape, reset=self.pick("subtract", "zero"), **names)
         if kind is SignedIF:
             cap = self.pick(None, 2)
-            return self.add(SignedIF, [x], x.shape, negative=negative, levels=levels, cap=cap, **names)
+            rule = self.pick(negative, "at_zero") if levels == 1 else negative
+            return self.add(SignedIF, [x], x.shape, negative=rule, levels=levels, cap=cap, **names)
         if kind is CentredIF:
             centre = self.array(self.rng.integers(0, 5, shape).astype(float))
             return self.add(CentredIF, [x], x.shape, centre=centre, until=self.pick(2, 4, 64), levels=levels, **names)

@@ -24,6 +24,8 @@ CASES: list[tuple[type[Neuron], dict[str, Any]]] = [
             ("signed", None, 1),
             ("early", 2, 1),
             ("signed", 2, 1),
+            ("at_zero", None, 1),
+            ("at_zero", 2, 1),
             ("early", None, 2),
             ("early", 3, 4),
         )

@@ -18,7 +18,7 @@ GRANULARITIES = {"layer": (), "channel": (1, 4, 1), "neuron": (1, 4, 5)}
 KINDS: list[dict[str, Any]] = [
     {"reset": "subtract"},
     {"reset": "zero"},
-    *[{"negative": n, "cap": c, "levels": 1} for n in ("signed", "early") for c in (None, 0, 3)],
+    *[{"negative": n, "cap": c, "levels": 1} for n in ("signed", "early", "at_zero") for c in (None, 0, 3)],
     *[{"negative": "early", "cap": c, "levels": m} for m in (2, 3, 4) for c in (None, 5)],
     *[{"negative": n, "levels": 1} for n in ("signed", "early")],
     *[{"negative": "early", "levels": m} for m in (2, 3, 4)],

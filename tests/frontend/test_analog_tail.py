@@ -16,9 +16,11 @@ import torch
 from small_models import dataset, normal, parsed
 from snncc import api
 from snncc.backends.torch_module import emit
-from snncc.errors import UnsupportedModel
+from snncc.errors import UnsupportedModel, UsageError
 from snncc.execute.analog_tail import evaluate, places
 from snncc.execute.ann import Truth
+from snncc.finetune.run import prepare
+from snncc.finetune.settings import Settings
 from snncc.frontend.lower import lowered_network
 from snncc.frontend.normalize import normalize
 from snncc.frontend.samples import samples_first
@@ -180,3 +182,21 @@ def test_outputs_whose_samples_share_an_axis_count_samples() -> None:
     value = np.arange(60.0).reshape(1, 12, 5)
     np.testing.assert_array_equal(output_first(value, node)[1].reshape(3, 5), value[0, 3:6])
     assert len(output_first(value, node)) == 4
+
+
+def test_a_target_gets_the_tail_as_a_file_of_its_own() -> None:
+    model, x = parsed(DETECTOR, **WEIGHTS), np.abs(normal(9, 4, 3, 8, 8))
+    converted = api.convert(model, method="dnisnm", calib=dataset(x=x), emit="onnx", write=False)
+    assert any("onnx/analog_tail.onnx" in note for note in converted.notes)
+    session = ort.InferenceSession(converted.files["onnx/analog_tail.onnx"], providers=["CPUExecutionProvider"])
+    values = Truth(samples_first(model)).run({"x": x[:1]}, ["boxes", "scores"])
+    wanted = direct(model, x[:1], ["chosen", "kept"])
+    chosen, kept = session.run(["chosen", "kept"], values)
+    np.testing.assert_array_equal(chosen, wanted[0])
+    np.testing.assert_allclose(kept, wanted[1], rtol=1e-5)
+
+
+def test_what_stands_behind_a_tail_is_not_trained() -> None:
+    network = lowered_network(normalize(samples_first(parsed(DETECTOR, **WEIGHTS))))
+    with pytest.raises(UsageError, match="analog tail"):
+        prepare(network, Settings(method="qffs", epochs=1), dataset(x=normal(9, 4, 3, 8, 8)))

@@ -159,3 +159,22 @@ def test_the_model_given_is_not_touched() -> None:
     before = source.SerializeToString(deterministic=True)
     normalize(source)
     assert source.SerializeToString(deterministic=True) == before
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "y = Concat<axis=-1>(x, x)",
+        "y = Softmax<axis=-1>(x)",
+        "y = ReduceSum<axes=[-1]>(x)",
+        "s = Unsqueeze<axes=[-1]>(x)  y = Squeeze<axes=[-1]>(s)",
+        "y = Gather<axis=-1>(x, i)",
+        "a, b = Split<axis=-1>(x)  y = Add(a, b)",
+        "i = ArgMax<axis=-1>(x)  f = Cast<to=1>(i)  y = Mul(f, x)",
+    ],
+)
+def test_negative_axes_before_opset_11(line: str) -> None:
+    """The standard does not allow them there, exporters write them and onnxruntime takes them."""
+    weights = {"i": np.array([1, 0])} if "Gather" in line else {}
+    model = parsed(f"g (float[N,3,4] x) => (float[] y) {{ {line} }}", opset=9, **weights)
+    same_three_ways(model, {"x": normal(1, 2, 3, 4)})

@@ -20,8 +20,8 @@ from snncc.ir.nodes import NEURONS as NEURON_NODES
 from snncc.ir.nodes import Differential, Input, Linear, SignedIF
 from snncc.ir.schedule import Schedule
 
-#: Bounds of membranes are at most this many times what inputs attain: spikes of either sign could first take a sum to one
-#: end and then to the other, which a bound must allow for and a constant input does not do.
+#: Bounds of membranes are at most this many times what inputs attain: spikes of either sign could first take a sum to
+#: one end and then to the other, which a bound must allow for and a constant input does not do.
 FACTOR = 2.0
 SCHEDULES = (Schedule(), Schedule(kind="once"), Schedule(kind="window", steps=3))
 

@@ -45,7 +45,7 @@ def signed_by_hand(
         if th > 0 and levels == 1:
             if u >= th and (cap is None or n < cap):
                 z = 1
-            elif (n > 0 or two_sided) and (u < 0 if negative == "early" else u <= -th):
+            elif (n > 0 or two_sided) and {"early": u < 0, "at_zero": u <= 0, "signed": u <= -th}[negative]:
                 z = -1
         elif th > 0:
             z = min(levels, max(-levels, math.floor(u / th)))
@@ -99,7 +99,7 @@ def test_if_step(inputs: list[Fraction], th: Fraction, u0: Fraction, reset: str)
     th=thresholds,
     u0=eighths,
     rule=st.one_of(
-        st.tuples(rules, st.one_of(st.none(), st.integers(0, 4)), st.just(1)),
+        st.tuples(st.one_of(rules, st.just("at_zero")), st.one_of(st.none(), st.integers(0, 4)), st.just(1)),
         st.tuples(st.just("early"), st.one_of(st.none(), st.integers(0, 6)), st.integers(2, 4)),
     ),
 )
@@ -129,6 +129,7 @@ def test_leaky_if_step(inputs: list[Fraction], th: Fraction, u0: Fraction, rule:
         ("at the threshold", "signed", None, 1, [1, 0], [1, 0]),
         ("just below it", "signed", None, 1, [0.875, 0.125], [0, 1]),
         ("zero is not below zero", "early", None, 1, [1, 0, 0], [1, 0, 0]),
+        ("at zero too: the tie oscillates", "at_zero", None, 1, [1, 0, 0, 0], [1, -1, 1, -1]),
         ("below zero", "early", None, 1, [1, -0.125, 0], [1, -1, 0]),
         ("at minus the threshold", "signed", None, 1, [1, -1, 0], [1, -1, 0]),
         ("above minus the threshold", "signed", None, 1, [1, -0.875, 0], [1, 0, 0]),

@@ -11,6 +11,7 @@ import pytest
 
 from quantized_models import converted, ternary_net
 from small_models import dataset, lowered, normal, parsed
+from snncc import recipe
 from snncc.errors import RecipeError
 from snncc.execute import reference
 from snncc.ir.nodes import BatchNorm, SignedIF
@@ -87,6 +88,26 @@ def test_rounding_is_an_option() -> None:
         found[rounding] = net.arrays["y1/threshold"]
     assert np.array_equal(np.clip(found["round"], found["floor"], found["ceil"]), found["round"])
     assert (found["ceil"] - found["floor"]).max() == 1
+
+
+def test_thresholds_behind_real_weights_are_rounded_on_request() -> None:
+    case, _, _ = ternary_net(1)
+    for entry in recipe.load_method("zou").passes:
+        if entry.use != "round_thresholds":
+            case.apply(entry.use, **entry.options)
+    names = {n: case.network[case.network[n].inputs[0]].weight for n in ("y1", "y2")}
+    shape = {w: case.network.arrays[w].shape for w in names.values()}
+    real = case.network.with_arrays({w: normal(i, *shape[w]) for i, w in enumerate(names.values())})
+    with pytest.raises(RecipeError, match="ternary"):
+        case.apply("round_thresholds", real)
+    rounded = case.apply("round_thresholds", real, real_weights=True, scale=1000)
+    for neuron, weight in names.items():
+        (amplitude,) = np.unique(real.arrays[real[{"y1": "y0", "y2": "y1"}[neuron]].amplitude])
+        factor = 1000 / amplitude
+        threshold = rounded.arrays[rounded[neuron].threshold]
+        assert np.array_equal(threshold, np.rint(threshold))
+        assert np.abs(threshold - real.arrays[real[neuron].threshold] * factor).max() <= 0.5 + 1e-3
+        assert np.allclose(rounded.arrays[rounded[rounded[neuron].inputs[0]].weight], real.arrays[weight] * factor)
 
 
 def test_the_network_text() -> None:

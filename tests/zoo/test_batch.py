@@ -57,7 +57,10 @@ def test_every_model_has_its_result(done: tuple[Path, Path, dict[str, Result]]) 
         *("summary.json", "summary.csv", "junit.xml", "timings.json"),
     }
     text = (out / "summary.json").read_text()
-    assert json.loads(text)["entries"][0]["result"]["name"] == "alpha"
+    summary = json.loads(text)
+    assert {key: summary[key] for key in ("total", "converted", "failed")} == {"total": 4, "converted": 2, "failed": 2}
+    assert [model["name"] for model in summary["models"]] == ["alpha", "broken", "deep__beta", "random"]
+    assert [gate["gate"] for gate in summary["models"][1]["gates"] if not gate["passed"]] == ["converts"]
     assert "seconds" not in text
     assert str(out.parent) not in text
     assert json.loads((out / "timings.json").read_text())["models"]["alpha"]["seconds"] > 0

@@ -89,3 +89,10 @@ def test_a_manifest_that_is_wrong_is_refused(tmp_path: Path, text: str, error: t
     (tmp_path / "zoo.toml").write_text(text)
     with pytest.raises(error, match=message):
         plan([tmp_path / "zoo.toml"], Choices(), tmp_path / "out")
+
+
+def test_the_example_for_ci_is_a_manifest(tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "examples" / "ci" / "zoo.toml"
+    jobs = plan([example], Choices(), tmp_path)
+    assert [(job.name, job.recipe.name) for job in jobs] == [("digits", "dnisnm"), ("vit", "transformer")]
+    assert all(Path(job.model).is_file() and job.calib is not None for job in jobs)

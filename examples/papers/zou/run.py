@@ -4,84 +4,90 @@
 from __future__ import annotations
 
 import sys
-import tomllib
+from argparse import Namespace
 from pathlib import Path
 
 import msgspec
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from mnist_lenet import ann_accuracy, arguments, curve, float_model, mnist, row
+from tables import ann_accuracy, convert, header, row, shown, simulate, stable
+from task import Task, arguments, task
 
-from snncc import api, recipe
-from snncc.api import Converted
+from snncc import recipe
 from snncc.data import Dataset
 from snncc.finetune.run import finetune
 from snncc.finetune.settings import Settings
+from snncc.pipeline import Outcome
 
 TIMES = (2, 4, 8, 16)
+LEVELS = (0, 1, 2)
+LONGEST = 40
+THRESHOLDS = ("real", "round", "floor", "ceil")
 #: Table 2 of the paper, k = 0 with integer thresholds and ternary weights; 99.42 for T = 8 and later.
 PAPER = {0: {2: 99.09, 4: 99.45, 8: 99.42, 16: 99.42}}
-FLOAT_THRESHOLDS = "real thresholds"
+#: The paper's final time step for k = 0, 1, 2: everything real; ternary weights and integer thresholds, with accuracy.
+STABLE_REAL, STABLE_INTEGER = (7, 13, 25), ((99.42, 6), (99.43, 10), (99.45, 21))
 
 
-def train(model: Path, folder: Path, data: Dataset, *, level: int, epochs: int, weights: str = "ternary") -> Path:
+def train(start: Task, given: Namespace, *, level: int, weights: str = "ternary") -> Path:
     """The quantised ANN as ONNX; an earlier one in the folder is used again."""
-    path = folder / f"{model.stem}-zou-{level}-{weights}-{epochs}.onnx"
-    given = {"method": "zou", "level": level, "epochs": epochs, "lr": 0.002, "optimizer": "adam", "weight_decay": 0.0}
+    path = given.out / f"{start.model.stem}-zou-{level}-{weights}-{given.epochs}.onnx"
+    chosen = {"method": "zou", "level": level, "weights": weights, "pool": "stride", "augment": start.augment}
+    chosen |= {"epochs": given.epochs, "lr": 0.002, "optimizer": "adam", "weight_decay": 0.0, "batch_size": 100}
     if not path.exists():
-        settings = msgspec.convert({**given, "weights": weights, "batch_size": 100, "pool": "stride"}, Settings)
-        finetune(model, settings, train=data, out=path, changed=print, report=lambda e: print(e, flush=True))
+        finetune(
+            start.model,
+            msgspec.convert(chosen, Settings),
+            train=start.training,
+            out=path,
+            device=given.device,
+            changed=print,
+            report=lambda epoch: print(epoch, flush=True),
+        )
     return path
 
 
-def spiking(path: Path, calibration: Dataset, thresholds: str = "round") -> Converted:
-    """The spiking net with integer thresholds (round, floor, ceil), or real ones."""
-    if thresholds != FLOAT_THRESHOLDS:
-        options = [("round_thresholds", "rounding", thresholds)]
-        return api.convert(path, method="zou", calib=calibration, options=options, write=False)
-    passes = [p for p in tomllib.loads(recipe.methods()["zou"].read_text())["passes"] if p["use"] != "round_thresholds"]
-    text = "".join(
-        f'[[passes]]\nuse = "{p["use"]}"\n' + ("with = { steps = 1 }\n" if "with" in p else "") for p in passes
-    )
-    file = path.with_suffix(".toml")
-    file.write_text(f'name = "zou-real"\nsource = "zou"\nsummary = "Real thresholds."\n{text}')
-    return api.convert(path, recipe=file, calib=calibration, write=False)
-
-
-def shown(converted: Converted) -> str:
-    """The certificate in one cell."""
-    found = converted.manifest.certificate
-    if found is None:
-        return "none"
-    return f"{found.mismatches} of {found.neurons * found.samples:,}, settled at T={found.settled}"
+def spiking(path: Path, calibration: Dataset, thresholds: str = "round") -> Outcome:
+    """The spiking net with integer thresholds (round, floor, ceil), or real ones; weights are what they are."""
+    chosen = recipe.load_method("zou")
+    if thresholds == "real":
+        kept = tuple(entry for entry in chosen.passes if entry.use != "round_thresholds")
+        return convert(path, msgspec.structs.replace(chosen, passes=kept), calibration)
+    options = (("round_thresholds", "rounding", thresholds), ("round_thresholds", "real_weights", True))
+    return convert(path, chosen, calibration, options)
 
 
 def main() -> None:
     """The tables."""
     given = arguments(__doc__ or "")
-    data, held_out = mnist(False, given.images), mnist(True, given.test)
-    model, full = float_model(given.out, data, held_out, epochs=given.float_epochs, width=given.width)
-    calibration = data.head(64)
-    trained = {k: train(model, given.out, data, level=k, epochs=given.epochs) for k in (0, 1, 2)}
-    print(f"\nfull precision {full:.2f} % on {len(held_out)} held-out images\n")
-    row("k", "quantised ANN", *[f"T={t}" for t in TIMES], "mismatches")
-    row(*["---"] * (3 + len(TIMES)))
+    found = task(given)
+    held_out, calibration = found.held_out, found.training.head(64)
+    trained = {k: train(found, given, level=k) for k in LEVELS}
+    print(f"\nfull precision {found.ann:.2f} % on {len(held_out)} held-out images\n")
+    header("k", "quantised ANN", *[f"T={t}" for t in TIMES], "mismatches")
     for k, path in trained.items():
-        converted = spiking(path, calibration)
-        accuracy = curve(converted.network, held_out, max(TIMES))
-        row(k, ann_accuracy(path, held_out), *[accuracy[t - 1] for t in TIMES], shown(converted))
+        outcome = spiking(path, calibration)
+        accuracy, _ = simulate(outcome.network, held_out, max(TIMES), given.device)
+        row(k, ann_accuracy(path, held_out), *[accuracy[t - 1] for t in TIMES], shown(outcome.certificate))
     row("paper, k = 0", 99.45, *[PAPER[0][t] for t in TIMES], "")
     if not given.ablations:
         return
-    print("\nweights and thresholds, k = 0, T = 16\n")
-    row("weights", "thresholds", "quantised ANN", "SNN", "mismatches")
-    row(*["---"] * 5)
-    for weights in ("ternary", "real"):
-        path = train(model, given.out, data, level=0, epochs=given.epochs, weights=weights)
-        for kind in (FLOAT_THRESHOLDS, "round", "floor", "ceil") if weights == "ternary" else (FLOAT_THRESHOLDS,):
-            converted = spiking(path, calibration, kind)
-            accuracy = curve(converted.network, held_out, 16)[-1]
-            row(weights, kind, ann_accuracy(path, held_out), accuracy, shown(converted))
+    print(f"\nweights x thresholds: accuracy at T={LONGEST}, the step after which it no longer changes,")
+    print("mismatches of the certificate, levels that rounding moved\n")
+    header("weights", "thresholds", *[f"k={k}" for k in LEVELS])
+    for weights in ("real", "ternary"):
+        nets = [train(found, given, level=k, weights=weights) for k in LEVELS]
+        for thresholds in THRESHOLDS:
+            cells = []
+            for path in nets:
+                outcome = spiking(path, calibration, thresholds)
+                accuracy, _ = simulate(outcome.network, held_out, LONGEST, given.device)
+                mark = outcome.certificate
+                counts = f"{mark.mismatches}, {mark.moved}" if mark else "not certified"
+                cells.append(f"{accuracy[-1]:.2f}, T={stable(accuracy)}, {counts}")
+            row(weights, thresholds, *cells)
+    row("paper: real", "real", *[f"T={t}" for t in STABLE_REAL])
+    row("paper: ternary", "round", *[f"{accuracy}, T={t}" for accuracy, t in STABLE_INTEGER])
 
 
 if __name__ == "__main__":

@@ -87,18 +87,18 @@ class Compiler:
 
     def input(self, node: Input) -> Plane:
         """The bytes of an input, in the order of its shape."""
-        if node.dtype not in ("uint8", "int8"):
+        if node.dtype != "uint8":
             raise EmitError(f"the input {node.name} is {node.dtype}", cure="lower the network to integers first")
-        kind: PlaneType = "uint8" if node.dtype == "uint8" else "int8"
-        name, size = f"input_{self.number[node.name]}", math.prod(node.shape)
-        plane = self.plane(Plane(name=name, type=kind, size=size, lifetime="input"))
-        low, high = (0.0, 255.0) if kind == "uint8" else (-128.0, 127.0)
+        if node.batch != 0:
+            raise EmitError(f"the input {node.name} has no samples on axis 0", cure="export it with a batch axis")
+        size = math.prod(node.shape)
+        plane = self.plane(Plane(name=f"input_{self.number[node.name]}", type="uint8", size=size, lifetime="input"))
         self.views[node.name] = View(
             plane=plane,
             where=np.arange(size).reshape(node.shape),
             constant=None,
-            low=np.full(node.shape, low),
-            high=np.full(node.shape, high),
+            low=np.zeros(node.shape),
+            high=np.full(node.shape, 255.0),
         )
         return plane
 

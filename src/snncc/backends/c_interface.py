@@ -139,7 +139,7 @@ uint32_t snn_argmax(void)
 int snn_decided(uint32_t remaining, int32_t margin)
 {{
     uint32_t best = snn_argmax();
-    for (uint32_t i = 0; i < {first}u; i++) {{
+{late}    for (uint32_t i = 0; i < {first}u; i++) {{
         int64_t lead = (int64_t)sums_data[best] - sums_data[i];
 {gain}
         if (i != best && lead < (margin > 0 ? margin : 1)) {{
@@ -229,12 +229,16 @@ def interface(
         gain = f"int32_t gained = snn_entry(blob, &gains, best * {program.outputs[0].size}u + i);"
         proof = "lead += margin > 0 ? 0 : (int64_t)remaining * gained;"
     gain = f"        {gain}\n        {proof}"
+    late = ""
+    if after := program.schedule.readout_after:
+        late = f"    if (made <= {after}u) {{\n        return 0; /* the sums begin anew */\n    }}\n"
     return FUNCTIONS.format(
         take=taken(program, at_input),
         reset=reset(program, named),
         gate=declared,
         begin=begin,
         step="\n".join(at_step),
+        late=late,
         first=program.outputs[0].size,
         gain=gain,
     )

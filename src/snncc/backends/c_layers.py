@@ -53,8 +53,12 @@ def add_convolution(compiler: Compiler, to: Accumulator, node: Conv, factor: int
     """factor * (weight * x + bias), from the events of x."""
     weight = compiler.network.arrays[node.weight]
     kernel = weight.shape[2:]
-    if len(kernel) > 2 or node.shape[0] != 1:
+    if len(kernel) > 2:
         raise EmitError(f"{node.name} is a convolution over {len(kernel)} axes", cure="the C runtime has one and two")
+    if node.shape[0] != 1:
+        raise EmitError(
+            f"{node.name} has {node.shape[0]} images a sample", cure="export a model with one image a sample"
+        )
     view = compiler.views[node.inputs[0]]
     options = {"stride": node.stride, "padding": node.padding, "dilation": node.dilation, "groups": node.groups}
 

@@ -29,7 +29,7 @@ GOLDEN_SAMPLES, GOLDEN_BYTES = 4, 1 << 20
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What computes one node: its events, state and accumulator, and where its weights lie in the blob."""
+    """What computes one node: its events, state and accumulator, where its weights lie in the blob, how it fires."""
 
     node: str
     kind: str
@@ -38,6 +38,10 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     entries: int
     membrane: str | None = None
     count: str | None = None
+    negative: str | None = None
+    reset: str | None = None
+    levels: int | None = None
+    cap: int | None = None
     weights_offset: int | None = None
     weights_bits: int | None = None
     trace: int | None = None
@@ -73,12 +77,11 @@ class PackageManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     schedule: Schedule
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
-    fire_rule: str = "u += current; a spike where u >= threshold, one after another up to levels; u -= threshold each"
-    order: str = "layers in the order of `layers`, within a step without delay; the events of a layer in plane order"
-    layout: str = "planes: (row, column, channel), channels fastest; weights: (in, row, column, out of the group)"
-    encoding: str = (
-        "weights: 8 or 4 bits two's complement, or 2 bits (0, 1 = +1, 2 = -1), low bits first; tables: signed"
-    )
+    fire_rule: str = "v += current; v >= threshold: a spike, v -= threshold, n += 1; up to `levels` a step, n <= cap"
+    negative_rule: str = "n > 0 and v < 0 (early) or v <= -threshold (signed): a spike of -1, v += threshold, n -= 1"
+    order: str = "as in `layers`, within a step without delay; the events of a layer in the order of its plane"
+    layout: str = "planes: (row, column, channel); weights: (in, row, column, out of the group)"
+    encoding: str = "weights: 8, 4 bits two's complement, 2 bits (0, 1 = +1, 2 = -1), low bits first; tables: signed"
     byte_order: str = "little-endian"
     layers: tuple[Layer, ...]
     widths: tuple[Width, ...]
@@ -111,7 +114,13 @@ def layers(program: Program) -> tuple[Layer, ...]:
             found.append(Layer(**common, kind="weights", weights_offset=weights.offset, weights_bits=weights.bits))
         elif isinstance(call, Fire):
             count = None if call.count is None else call.count.type
-            found.append(Layer(**common, kind="neurons", membrane=call.membrane.type, count=count))
+            rule: dict[str, Any] = {
+                "negative": call.negative.removeprefix("SNN_").lower(),
+                "reset": "zero" if call.reset_to_zero else "subtract",
+                "levels": call.levels,
+                "cap": call.cap,
+            }
+            found.append(Layer(**common, **rule, kind="neurons", membrane=call.membrane.type, count=count))
         elif isinstance(call, Pool):
             found.append(Layer(**common, kind="max pool", membrane=call.total.type))
     return tuple(found)

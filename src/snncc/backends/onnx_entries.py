@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
 from snncc.backends.onnx_graph import Graph
@@ -86,3 +89,41 @@ def bitwise(g: Graph, node: Node, a: str, b: str, *, kind: str) -> str:
     if kind in ("left", "right"):
         return g.op("BitShift", a, b, direction=kind.upper())
     return g.op({"and": "BitwiseAnd", "or": "BitwiseOr", "xor": "BitwiseXor"}[kind], a, b)
+
+
+def max_unpool(g: Graph, node: Node, x: str, index: str, *, extents: Sequence[int]) -> str:
+    """Zeros of `extents` per sample, x at the flat places `index` (which count on over samples)."""
+    size = math.prod(extents[1:])
+    count = g.op("Slice", g.op("Shape", x, kind=np.int64), *[g.shape([i]) for i in (0, 1, 0)])
+    zeros = g.op("Expand", g.constant(np.zeros((1, 1), g.float_type)), g.op("Concat", count, g.shape([size]), axis=0))
+    rows = g.shape([0, -1])
+    places = g.op("Mod", g.op("Reshape", whole(g, index), rows), size)
+    y = g.op("ScatterElements", zeros, places, g.op("Reshape", x, rows), axis=1)
+    return g.op("Reshape", y, g.shape([-1, *extents[1:]]))
+
+
+def cumulative_product(g: Graph, node: Node, x: str, *, axis: int, exclusive: bool, reverse: bool) -> str:
+    """Running products along `axis`, one entry after the other."""
+    entries = g.several("Split", [x], (None,) * node.shape[axis], axis=axis, num_outputs=node.shape[axis])
+    order = entries[::-1] if reverse else entries
+    ones = g.op("Expand", g.constant(np.ones(1, g.kind(x))), g.op("Shape", order[0], kind=np.int64))
+    running = [ones] if exclusive else [order[0]]
+    for entry in order[:-1] if exclusive else order[1:]:
+        running.append(g.op("Mul", running[-1], entry))
+    return g.op("Concat", *(running[::-1] if reverse else running), axis=axis)
+
+
+def length_bias(
+    g: Graph, node: Node, lengths: str, *, queries: int, keys: int, causal: bool, left: int, right: int
+) -> str:
+    """(N, 1, queries, keys): 0 where key j < n is in sight of query i, which stands at n - queries + i; else -inf."""
+    n = g.op("Reshape", g.cast(lengths, np.int64), g.shape([-1, 1, 1, 1]))
+    at = g.op("Add", n, np.arange(queries).reshape(1, 1, queries, 1) - queries)
+    j = np.arange(keys).reshape(1, 1, 1, keys)
+    seen = g.op("Expand", g.op("Greater", n, j, kind=bool), g.shape([1, 1, queries, 1]))
+    ends = [0] if causal else []
+    for end in [*ends, right] if right >= 0 else ends:
+        seen = g.op("And", seen, g.op("GreaterOrEqual", g.op("Add", at, end), j, kind=bool))
+    if left >= 0:
+        seen = g.op("And", seen, g.op("LessOrEqual", g.op("Sub", at, left), j, kind=bool))
+    return g.where(seen, 0.0, -math.inf, kind=g.float_type)

@@ -155,9 +155,9 @@ def centred_if_step(cell: Cell, node: CentredIF, current: str) -> tuple[str, str
 
 
 def below(cell: Cell, negative: str, u: str, threshold: Array) -> str:
-    """u < 0 [early] or u <= -threshold [signed]."""
-    if negative == "early":
-        return cell.g.op("Less", u, 0.0, kind=bool)
+    """u < 0 [early], u <= 0 [at_zero] or u <= -threshold [signed]."""
+    if negative != "signed":
+        return cell.g.op("Less" if negative == "early" else "LessOrEqual", u, 0.0, kind=bool)
     return cell.g.op("LessOrEqual", u, -threshold, kind=bool)
 
 

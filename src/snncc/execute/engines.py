@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from snncc.bundle import Bundle
     from snncc.simulation import Executor
 
-EngineName = Literal["torch", "reference", "onnx", "integer"]
+EngineName = Literal["torch", "reference", "onnx", "integer", "native", "native-integer"]
 
 
 def executor(engine: EngineName, opened: Bundle, *, device: str, steps: int) -> Executor:
@@ -28,13 +28,23 @@ def executor(engine: EngineName, opened: Bundle, *, device: str, steps: int) -> 
         if device != "cpu":
             raise UsageError(f"--engine onnx runs on the CPU, not on {device}", cure="use --device cpu")
         return OnnxExecutor(opened.network)
+    if engine in ("native", "native-integer") and device != "cpu":
+        raise UsageError(f"--engine {engine} runs on the CPU, not on {device}", cure="use --device cpu")
+    if engine == "native":
+        from snncc.execute.native.executor import native_executor
+
+        return native_executor(opened.network, steps=steps)
     refuse_missing_device(device)
-    if engine == "integer":
+    if engine in ("integer", "native-integer"):
+        from snncc.execute.native.executor import native_integers
         from snncc.integer.beside import Beside
         from snncc.integer.executor import IntegerExecutor
         from snncc.integer.files import integer_network
 
         floats = TorchExecutor(opened.network, device=device, steps=steps)
-        integer = IntegerExecutor(integer_network(opened), device=device, steps=steps)
+        lowered = integer_network(opened)
+        integer = IntegerExecutor(lowered, device=device, steps=steps)
+        if engine == "native-integer":
+            integer = native_integers(lowered, steps=steps)
         return Beside(integer, floats, opened.network)
     return TorchExecutor(opened.network, device=device, steps=steps)

@@ -21,6 +21,7 @@ from snncc.ir.nodes import IF, CentredIF, Neuron, SignedIF
 
 #: Below this many entries a call costs more than it saves.
 LEAST = 1 << 12
+KINDS = {"early": 1, "signed": 2, "at_zero": 3}
 REALS = {torch.float32: ("float", "floorf"), torch.float64: ("double", "floor")}
 #: z * threshold is rounded before it is subtracted, as in torch.
 EXACT = ("-ffp-contract=off",)
@@ -84,7 +85,7 @@ def fused_scan(
     if isinstance(node, CentredIF):
         rests, rest = min(len(steps), max(0, node.until - first_step)), per_neuron(arrays[node.centre] / node.until)
     charge = rest * threshold * (threshold > 0)
-    signed = 0 if isinstance(node, IF) else 2 if isinstance(node, SignedIF) and node.negative == "signed" else 1
+    signed = 0 if isinstance(node, IF) else KINDS[node.negative] if isinstance(node, SignedIF) else KINDS["early"]
     cap = node.cap if isinstance(node, SignedIF) and node.cap is not None else math.inf
     call = Scan(
         steps=len(steps),

@@ -11,6 +11,8 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from snncc.backends.onnx_step import step_model
+from snncc.errors import EmitError
+from snncc.execute.ann import ORT_ERRORS
 from snncc.execute.executors import tallied
 from snncc.ir.network import Network
 from snncc.simulation import Counted
@@ -19,11 +21,18 @@ Array = npt.NDArray[Any]
 
 
 def session(data: bytes) -> ort.InferenceSession:
-    """onnxruntime on a graph as it is written: a rewritten graph rounds differently."""
+    """onnxruntime on a graph as it is written: a rewritten graph rounds differently.
+
+    Raises EmitError where onnxruntime has no kernel for an operator in one of its types.
+    """
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
-    return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others work beside it
+    try:
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except ORT_ERRORS as error:
+        raise EmitError(f"onnxruntime cannot run the step graph: {error}", cure="use --engine torch") from error
 
 
 class OnnxExecutor:

@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 enum { BLOCK = 1024 };
-enum negative { NONE = 0, EARLY = 1, SIGNED = 2 };
+enum negative { NONE = 0, EARLY = 1, SIGNED = 2, AT_ZERO = 3 };
 
 struct scan {
     int64_t steps, samples, size;   // current: (steps, samples, size), overwritten by the output
@@ -38,7 +38,7 @@ static inline __attribute__((always_inline)) void block(
             } else {
                 const REAL up = (v >= at) & (n[i] < cap) ? 1 : 0;
                 const REAL zero = negative == SIGNED ? -at : th[i] > 0 ? 0 : -(REAL)INFINITY;
-                const int below = negative == SIGNED ? v <= zero : v < zero;
+                const int below = negative == EARLY ? v < zero : v <= zero;
                 z = negative ? up - ((below & (n[i] > 0)) ? 1 : 0) : up;
             }
             const REAL charge = z * th[i];
@@ -65,6 +65,8 @@ static void choose(const struct scan *s, int64_t sample, int64_t from, int64_t t
         block(s, sample, from, to, EARLY, 1, 0);
     else if (s->negative == EARLY)
         block(s, sample, from, to, EARLY, 0, 0);
+    else if (s->negative == AT_ZERO)
+        block(s, sample, from, to, AT_ZERO, 0, 0);
     else
         block(s, sample, from, to, SIGNED, 0, 0);
 }

@@ -53,7 +53,7 @@ def signed_if_scan(
     levels: int,
     state: State | None = None,
 ) -> tuple[Tensor, State]:
-    """Integrate and fire with negative spikes (early: u < 0, signed: u <= -threshold) while the count is positive."""
+    """Integrate and fire with negative spikes (u < 0, <= 0 or <= -threshold) while the count is positive."""
     u, n = start(current, v_init, state)
     for t in range(len(current)):
         u += current[t]
@@ -72,7 +72,8 @@ def signed_spikes(u: Tensor, n: Tensor, threshold: Tensor, *, negative: str, cap
         fires = u >= fires_at
         if cap is not None:
             fires &= n < ceiling
-        below = u < torch.where(threshold > 0, 0.0, -float("inf")) if negative == "early" else u <= -fires_at
+        lowest = -fires_at if negative == "signed" else torch.where(threshold > 0, 0.0, -float("inf"))
+        below = u < lowest if negative == "early" else u <= lowest
         below &= n > 0
         return fires.to(u.dtype).sub_(below.to(u.dtype))
     z = torch.floor(u / fires_at)

@@ -13,7 +13,7 @@ import torch
 
 from snncc import data as datasets
 from snncc.data import Dataset, Preprocessing
-from snncc.errors import DataError, UsageError
+from snncc.errors import BundleError, DataError, UsageError
 from snncc.execute.ann import Truth
 from snncc.execute.torch_engine import Engine
 from snncc.finetune.checkpoint import Epoch
@@ -29,7 +29,7 @@ from snncc.frontend.samples import Dims, samples_first
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import Conv, Linear
 from snncc.manifest import sha256
-from snncc.output import write_synced
+from snncc.output import locked, replace_file
 from snncc.pipeline import Progress, quiet
 
 #: Samples from which inserted normalisations take gamma and beta.
@@ -96,7 +96,7 @@ def finetune(
     `changed` is told every change to the graph, `report` every finished epoch. The same model, data, settings and
     device give the same weights, interrupted and resumed or not.
 
-    Raises UsageError, DataError or ModelError.
+    Raises UsageError, DataError, ModelError or BundleError.
     """
     proto = load_model(model if isinstance(model, onnx.ModelProto) else Path(model))
     prepared_model = samples_first(proto, shapes)
@@ -126,10 +126,13 @@ def finetune(
         tell=progress,
         report=report,
     )
-    history = trainer.run(resume=resume)
-    result = to_onnx(trainer.module.trained(), proto.graph.name or "quantised")
-    partial = path.with_name(f".{path.name}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_synced(partial, result.SerializeToString(deterministic=True))
-    partial.replace(path)
+    with locked(path):
+        try:
+            history = trainer.run(resume=resume)
+            result = to_onnx(trainer.module.trained(), proto.graph.name or "quantised")
+            replace_file(path, result.SerializeToString(deterministic=True))
+        except OSError as error:
+            raise BundleError(
+                f"cannot write {path.name}: {error.strerror}", cure="check space, then --resume"
+            ) from None
     return Finetuned(model=result, path=path, changes=tuple(prepared.changes), history=tuple(history))

@@ -20,6 +20,21 @@ from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import ACTIVATIONS, Node
 
+#: Operators whose shape depends on the entries of an operand, not on its shape alone.
+# fmt: off
+BY_ENTRIES = frozenset((
+    "AffineGrid", "BlackmanWindow", "CenterCropPad", "Col2Im", "Compress", "ConstantOfShape", "DFT", "Expand",
+    "HammingWindow", "HannWindow", "If", "Loop", "MaxUnpool", "NonMaxSuppression", "NonZero", "OneHot", "Pad", "Range",
+    "Reshape", "Resize", "STFT", "Scan", "Slice", "Split", "Tile", "TopK", "Unique", "Upsample",
+))
+# fmt: on
+OF_SEVERAL = ("Sequence", "Optional", "ConcatFromSequence", "SplitToSequence")
+
+
+def may_start(node: ir.Node) -> bool:
+    """Whether a shape that is not known depends on data, and is not only beyond shape inference."""
+    return node.domain not in ("", "ai.onnx") or node.op_type in BY_ENTRIES or node.op_type.startswith(OF_SEVERAL)
+
 
 def is_open(value: ir.Value) -> bool:
     """Whether something reads a value that is no array of a known shape."""
@@ -38,7 +53,7 @@ def split(model: ir.Model) -> tuple[ir.Model, AnalogTail, Array] | None:
     behind: set[ir.Value] = set()
     for node in graph:
         depends = any(value in behind for value in read_by(node))
-        if not depends and any(map(is_open, node.outputs)):
+        if not depends and may_start(node) and any(map(is_open, node.outputs)):
             starts.append(node)
         elif not depends:
             continue

@@ -29,6 +29,10 @@ class Unsupported(Exception):
         self.reason, self.cure = reason, cure
 
 
+class OpenShape(Unsupported):
+    """A value whose shape is not known."""
+
+
 class MixesSamples(Unsupported):
     """A node whose result has no axis that carries the samples: the network then runs one sample at a time."""
 
@@ -216,16 +220,18 @@ class Builder:
     def batch_after_reshape(self, x: Node, shape: tuple[int, ...], hint: int | None) -> int:
         """The axis that starts where the samples' axis of x started.
 
-        Where several do, the one that grows with the number of samples; else one of the same extent, of which `hint`
-        (where the file wrote -1) chooses.
+        Where several do, the one that grows with the number of samples; in a graph that is made for one sample the
+        first, as if what was merged were taken apart, or the one that `hint` chooses (where the file wrote -1).
         """
         begin, extent = math.prod(x.shape[: x.batch]), x.shape[x.batch or 0]
         fits = [i for i in range(len(shape)) if math.prod(shape[:i]) == begin]
         if not fits:
             raise MixesSamples("it cuts the samples' axis")
         same = [i for i in fits if shape[i] == extent] or fits
-        if len(fits) > 1 and (len(same) > 1 or extent > 1) and (axis := self.grows(self.out)) in fits:
-            return int(axis or 0)
+        if len(fits) > 1 and (len(same) > 1 or extent > 1):
+            axis = self.grows(self.out)
+            if axis in fits or (hint is None and extent > 1):
+                return int(axis or 0) if axis in fits else fits[0]
         return hint if hint is not None and (hint in same or (hint in fits and hint < same[0])) else same[0]
 
     def transpose(self, x: Node, permutation: Sequence[int], *, name: str | None = None) -> Node:

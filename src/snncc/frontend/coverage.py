@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import onnx
 
+from snncc.frontend.analog_tail import OF_SEVERAL
 from snncc.frontend.foreign import RANDOM
 from snncc.frontend.lower import LOWERINGS
 
@@ -70,7 +71,6 @@ REFUSED = {
         "it computes with text or bytes",
     ),
 }
-SEQUENCES = ("Sequence", "Optional", "ConcatFromSequence", "SplitToSequence")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ def kind_of(operator: str) -> tuple[str, str]:
         return "refused", REFUSED[operator]
     if operator in TAIL:
         return "tail", TAIL[operator]
-    if operator.startswith(SEQUENCES):
+    if operator.startswith(OF_SEVERAL):
         return "tail", "it computes with sequences or optional values"
     return "foreign", "evaluated by onnxruntime, where that has it and the shape of its result is fixed"
 

@@ -103,7 +103,8 @@ def measured_shapes(node: ir.Node, opsets: Mapping[str, int]) -> list[tuple[tupl
         if value.const_value is None:
             if value.shape is None or value.dtype is None or not all(isinstance(d, int) for d in value.shape):
                 return None
-            dims[str(value.name)] = extents = [d for d in value.shape if isinstance(d, int)]
+            extents = [d for d in value.shape if isinstance(d, int)]
+            dims[str(value.name)] = [*extents]
             if math.prod(extents) > LARGEST:
                 return None
     rng = np.random.default_rng(0)
@@ -139,6 +140,8 @@ def batch_axis(
 ) -> int | None:
     """The axis of an output that carries the samples. Raises MixesSamples where there is none."""
     rng = np.random.default_rng(0)
+    if any(math.prod(x.shape) > LARGEST for x in inputs):
+        raise NotRunnable(f"it reads more than {LARGEST:,} numbers")
     drawn = [samples_of(x, 3, rng) for x in inputs]
     single = [foreign(*[d[i] for d in drawn], blob, output=output) for i in range(3)]
     if single[0].shape != shape:

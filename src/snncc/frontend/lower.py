@@ -30,7 +30,7 @@ from snncc.frontend import lower_resize as resize
 from snncc.frontend import lower_shape as shape
 from snncc.frontend import lower_space as space
 from snncc.frontend.analog_tail import spikes, split
-from snncc.frontend.builder import Builder, Lowering, MixesSamples, Operand, Unsupported
+from snncc.frontend.builder import Builder, Lowering, MixesSamples, OpenShape, Operand, Unsupported
 from snncc.frontend.foreign import NotRunnable, exists, lower_foreign
 from snncc.frontend.growth import growth
 from snncc.frontend.unflatten import unflattened
@@ -77,7 +77,7 @@ def static_shape(value: ir.Value) -> tuple[int, ...]:
     if isinstance(value.type, (ir.SequenceType, ir.OptionalType)):
         raise Unsupported("it gives a sequence or an optional value", cure="cut the graph in front of it")
     if value.shape is None or not all(isinstance(d, int) for d in value.shape):
-        raise Unsupported(
+        raise OpenShape(
             "its shape depends on data or is not known",
             cure="export with constant shapes, or cut the graph in front of it",
         )
@@ -94,7 +94,7 @@ def element_type(value: ir.Value) -> str:
 def well_typed(node: ir.Node, opset: int) -> Mapping[str, ir.Attr]:
     """The attributes of a node; raises Unsupported for one whose type is not that of the operator's definition."""
     try:
-        known = onnx.defs.get_schema(node.op_type, opset, "").attributes
+        known: Mapping[str, Any] = onnx.defs.get_schema(node.op_type, opset, "").attributes
     except onnx.defs.SchemaError:
         return node.attributes
     for name, given in node.attributes.items():
@@ -119,8 +119,8 @@ def lowering_of(node: ir.Node) -> Lowering:
     if function is None:
         where = f"operator of domain {node.domain}" if node.domain not in ONNX_DOMAINS else "operator"
         raise Unsupported(
-            f"no lowering for this {where}",
-            cure="`snncc check` lists what converts; rewrite this part of the model",
+            f"no lowering for this {where}, and onnxruntime does not run it",
+            cure="replace it by operators of ONNX (docs/operators.md), or cut the graph in front of it",
         )
     return function
 
@@ -221,7 +221,10 @@ class Lowerer:
         self.failed.add(name)
         constants = [v.const_value for v in node.inputs if v is not None and v.const_value is not None]
         self.failed_operations += sum(constant.size for constant in constants)
-        self.problems.append(Problem(node=name, operator=node.op_type, reason=problem.reason, cure=problem.cure))
+        sources = [v.producer() for v in node.inputs if v is not None]
+        behind = any(s is not None and str(s.name or s.outputs[0].name) in self.failed for s in sources)
+        if not (behind and isinstance(problem, OpenShape)):  # else it only follows from another problem
+            self.problems.append(Problem(node=name, operator=node.op_type, reason=problem.reason, cure=problem.cure))
         for value in node.outputs:
             try:
                 dims = static_shape(value)

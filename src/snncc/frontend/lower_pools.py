@@ -12,6 +12,16 @@ from snncc.ir.nodes import AveragePool, MaxPool, Node, Reduce
 Ints = Sequence[int]
 
 
+def refuse_empty_windows(g: Builder, x: Node, stride: Ints, padding: Ints) -> None:
+    """Refuse a last window that begins in the padding at the end: the standard counts it, onnxruntime drops it."""
+    for i, step in enumerate(stride):
+        if (g.shape[2 + i] - 1) * step >= x.shape[2 + i] + padding[i]:
+            raise Unsupported(
+                "with ceil_mode=1 its last window lies in the padding, where onnx and onnxruntime disagree",
+                cure="export with ceil_mode=0 and the padding that is meant",
+            )
+
+
 def max_pool(
     g: Builder,
     x: Operand,
@@ -30,6 +40,8 @@ def max_pool(
     x, n = g.node(x), len(kernel_shape)
     spatial_first(x)
     stride, dilation = tuple(strides or [1] * n), tuple(dilations or [1] * n)
+    if ceil_mode:
+        refuse_empty_windows(g, x, stride, window_padding(x, auto_pad, pads, kernel_shape, stride, dilation))
     return g.add(
         MaxPool(
             name=g.out,
@@ -61,6 +73,8 @@ def average_pool(
     x, n = g.node(x), len(kernel_shape)
     spatial_first(x)
     stride, dilation = tuple(strides or [1] * n), tuple(dilations or [1] * n)
+    if ceil_mode:
+        refuse_empty_windows(g, x, stride, window_padding(x, auto_pad, pads, kernel_shape, stride, dilation))
     return g.add(
         AveragePool(
             name=g.out,

@@ -72,7 +72,10 @@ def unsqueeze(g: Builder, x: Operand, axes_input: Operand = None, *, axes: Ints 
 def transpose(g: Builder, x: Operand, *, perm: Ints | None = None) -> Node:
     """Transpose; without `perm` the axes are reversed."""
     x = g.node(x)
-    return g.transpose(x, perm or tuple(reversed(range(len(x.shape)))))
+    order = perm or tuple(reversed(range(len(x.shape))))
+    if sorted(order) != list(range(len(x.shape))):
+        raise Unsupported(f"perm {list(order)} is no order of its axes", cure="check the file with onnx.checker")
+    return g.transpose(x, order)
 
 
 def concat(g: Builder, *operands: Operand, axis: int = 1) -> Node:
@@ -258,19 +261,14 @@ def reduce_sum(
     )
 
 
-def is_view(x: Node, index: Operand) -> bool:
-    """Whether a Gather takes every entry of a row in its order, as exporters write as_strided."""
-    every = np.arange(x.shape[0])
-    return len(x.shape) == 1 and isinstance(index, np.ndarray) and np.array_equal(index.reshape(-1), every)
-
-
 def gather(g: Builder, x: Operand, index: Operand, *, axis: int = 0) -> Node:
     """Gather along an axis, by constant indices or static ones (token ids)."""
     values, at = g.node(x), g.node(index)
     axis %= len(values.shape)
-    if values.batch == axis and is_view(values, index) and g.grows(g.out) is not None:
-        return g.reshape(values, g.shape)
     if values.batch == axis:
+        order = np.ravel(index) if isinstance(index, np.ndarray) and len(values.shape) == 1 else ()
+        if g.grows(g.out) is not None and np.array_equal(order, np.arange(values.shape[0])):  # as_strided
+            return g.reshape(values, g.shape)
         raise MixesSamples("it gathers along the samples' axis")
     axes = set()
     if values.batch is not None:

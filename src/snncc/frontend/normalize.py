@@ -89,5 +89,18 @@ def normalize(model: onnx.ModelProto, samples: int = 1) -> ir.Model:
         raise UnreadableModel(
             f"the graph cannot be simplified: {reason}", cure="check the file with onnx.checker, or export it again"
         ) from error
+    require_computed(inner.graph)
     inner.meta[SOURCE] = model
     return inner
+
+
+def require_computed(graph: ir.Graph) -> None:
+    """Raise UnreadableModel for a value that is read but comes from nowhere."""
+    known = {id(value) for value in (*graph.inputs, *graph.initializers.values())}
+    known |= {id(value) for node in graph for value in node.outputs}
+    for value in (*graph.outputs, *(value for node in graph for value in node.inputs)):
+        if value is not None and value.name and id(value) not in known:
+            raise UnreadableModel(
+                f"'{safe_name(value.name)}' is read but not computed by any node",
+                cure="check the file with onnx.checker, or export it again",
+            )

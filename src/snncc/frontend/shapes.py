@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from snncc.frontend.ceilings import close_ceiling
 from snncc.frontend.foreign import measured_shapes
 
 #: Operators whose first output is shaped like their first input.
@@ -57,9 +58,54 @@ def missing_shape(node: ir.Node) -> tuple[int, ...] | None:
     return compressed(node, shape) if node.op_type == "Compress" else None
 
 
+def count_from_front(node: ir.Node) -> bool:
+    """Count the axes of a node from the front; whether any was negative."""
+    shape, changed = known_shape(node.inputs[0] if node.inputs else None), False
+    for name in ("axis", "axes"):
+        given = node.attributes.get(name)
+        if shape is None or given is None or given.type not in (ir.AttributeType.INT, ir.AttributeType.INTS):
+            continue
+        axes = [given.as_int()] if given.type == ir.AttributeType.INT else list(given.as_ints())
+        rank = len(shape) + (len(axes) if node.op_type == "Unsqueeze" else 0)
+        if min(axes, default=0) < 0:
+            front = [axis % rank if rank else axis for axis in axes]
+            node.attributes.add(ir.AttrInt64(name, front[0]) if name == "axis" else ir.AttrInt64s(name, front))
+            changed = True
+    return changed
+
+
+def without_negative_axes(model: ir.Model) -> None:
+    """Count all axes from the front before opset 11: they may not be negative there, but exporters write them and
+    onnxruntime takes them. Shape inference gives no shape then, and for Unsqueeze a wrong one."""
+    changed = True
+    while changed:
+        changed = False
+        for node in model.graph:
+            if node.domain in ("", "ai.onnx") and count_from_front(node):
+                changed = True
+                if node.op_type == "Unsqueeze":
+                    break
+        if changed:
+            for node in model.graph:
+                for value in node.outputs:
+                    value.shape = None
+            common.ShapeInferencePass()(model)
+
+
+def input_shape(node: ir.Node) -> tuple[int, ...] | None:
+    """The shape of a node's first input where it is known."""
+    return known_shape(node.inputs[0] if node.inputs else None)
+
+
 def infer_shapes(model: ir.Model) -> None:
     """Give every value the shape that follows from the inputs' shapes and the constants."""
     common.ShapeInferencePass()(model)
+    if max(model.opset_imports.get("", 0), model.opset_imports.get("ai.onnx", 0)) < 11:
+        without_negative_axes(model)
+    while any(close_ceiling(node, shape[2:]) for node in model.graph if (shape := input_shape(node))):
+        for value in (value for node in model.graph for value in node.outputs):
+            value.shape = None
+        common.ShapeInferencePass()(model)
     while True:
         found = False
         for node in model.graph:

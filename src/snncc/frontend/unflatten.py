@@ -37,15 +37,14 @@ def rewrite(model: ir.Model, gemm: ir.Node) -> bool:
     if before is None or after is None or {before.op_type, after.op_type} != {"Reshape"}:
         return False
     source, result = before.inputs[0], after.outputs[0]
-    shape, wanted = known_shape(source), known_shape(result)
-    if source is None or shape is None or wanted is None or gemm.attributes.get_int("transA", 0):
+    flat, wanted = known_shape(rows), known_shape(result)
+    if source is None or flat is None or wanted is None or gemm.attributes.get_int("transA"):
         return False
     if weight is None or weight.const_value is None or (bias is not None and bias.const_value is None):
         return False
-    lead = wanted[:-1]
     matrix = weight.const_value.numpy() * np.float32(gemm.attributes.get_float("alpha", 1.0))
     matrix = np.ascontiguousarray(matrix.T if gemm.attributes.get_int("transB", 0) else matrix)
-    if shape[: len(lead)] != lead or wanted[-1] != matrix.shape[1] or math.prod(shape[len(lead) :]) != len(matrix):
+    if flat != (math.prod(wanted[:-1]), len(matrix)) or wanted[-1] != matrix.shape[1]:
         return False
     added = None
     if bias is not None and bias.const_value is not None:
@@ -68,8 +67,8 @@ def rewrite(model: ir.Model, gemm: ir.Node) -> bool:
         model.graph.insert_before(after, made)
         return out
 
-    flat = (*lead, len(matrix))
-    x = put("Reshape", [source, constant("shape", np.array(flat, np.int64))], flat, "rows")
+    shape = (*wanted[:-1], len(matrix))
+    x = put("Reshape", [source, constant("shape", np.array(shape, np.int64))], shape, "rows")
     y = put("MatMul", [x, constant("weight", matrix)], wanted, "product")
     if added is not None:
         y = put("Add", [y, constant("bias", added)], wanted, "sum")

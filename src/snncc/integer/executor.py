@@ -20,7 +20,7 @@ from snncc.ir.nodes import Input, Node
 if TYPE_CHECKING:
     import torch
 
-    from snncc.simulation import Counted
+    from snncc.simulation import Counted, Executor
 
 #: Every whole number up to here is a float32.
 FLOAT32 = 1 << 24
@@ -42,7 +42,7 @@ def run(
     """Every value at every step on real inputs, and the sums of the outputs: the definition."""
     bytes_of = {name: integer.quantized(x) for name, x in feeds.items()}
     steps = reference.run(integer.network, bytes_of, timesteps)
-    return steps, {name: sum(step[name] for step in steps) for name in integer.network.outputs}
+    return steps, {name: np.sum([step[name] for step in steps], axis=0) for name in integer.network.outputs}
 
 
 def exact_type(network: Network, timesteps: int, device: str) -> torch.dtype:
@@ -72,18 +72,17 @@ class IntegerExecutor:
         spiking = (*read, *(name for name in network.outputs if name not in behind))
         self.spiking = replace(network, outputs=spiking).pruned()
         self.arrays = {name: a.astype(np.int64) for name, a in network.arrays.items()}
+        self.inner: dict[int, Executor] = {}
 
     def run(
         self, feeds: Mapping[str, Array], timesteps: int, checkpoints: Sequence[int], *, first_sample: int = 0
     ) -> Counted:
         """Simulate one batch; raises UsageError beyond the T for which the widths are proved."""
-        from snncc.execute.executors import TorchExecutor
-
         self.integer.refuse_longer(timesteps)
-        dtype = exact_type(self.integer.network, timesteps, self.device)
-        inner = TorchExecutor(as_floats(self.spiking), device=self.device, steps=self.steps, dtype=dtype)
+        if timesteps not in self.inner:
+            self.inner = {timesteps: self.spikes(timesteps)}
         given: dict[str, Any] = {name: self.integer.quantized(x).astype(np.float64) for name, x in feeds.items()}
-        counted = inner.run(given, timesteps, checkpoints, first_sample=first_sample)
+        counted = self.inner[timesteps].run(given, timesteps, checkpoints, first_sample=first_sample)
         schedule, found = self.integer.network.schedule, []
         for index, t in enumerate(checkpoints):
             after = schedule.readout_after if t > schedule.readout_after else 0
@@ -93,6 +92,13 @@ class IntegerExecutor:
             found.append({name: sums[name] * scale / divisor for name, scale in self.integer.output_scale.items()})
         counted.outputs = {name: np.stack([self.read(name, step) for step in found]) for name in self.integer.readout}
         return counted
+
+    def spikes(self, timesteps: int) -> Executor:
+        """What computes the spikes."""
+        from snncc.execute.executors import TorchExecutor
+
+        dtype = exact_type(self.integer.network, timesteps, self.device)
+        return TorchExecutor(as_floats(self.spiking), device=self.device, steps=self.steps, dtype=dtype)
 
     def read(self, name: str, outputs: Mapping[str, Array]) -> Array:
         """An output of the network in floats: the softmax that was left out behind ours, in floats."""

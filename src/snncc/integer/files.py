@@ -24,6 +24,11 @@ SCHEMA = "snncc/integer/1"
 FOLDER = "integer"
 
 
+def network_names() -> list[str]:
+    """The files that say which integer network a bundle holds."""
+    return [f"{FOLDER}/{name}" for name in ("network.json", "weights.safetensors", "lowering.json")]
+
+
 class Lowered(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`lowering.json`: what an `IntegerNetwork` holds besides the network."""
 
@@ -57,7 +62,7 @@ def network_files(integer: IntegerNetwork) -> dict[str, bytes]:
 
 def integer_network(opened: Bundle) -> IntegerNetwork:
     """The integer network that lies in a bundle, or else a new one with the default options."""
-    names = [f"{FOLDER}/{name}" for name in ("network.json", "weights.safetensors", "lowering.json")]
+    names = network_names()
     if names[0] not in opened.manifest.files:
         return lower(opened.network, opened.samples(opened.truth()))
     # The whole folder: the C program beside it must be the same network.

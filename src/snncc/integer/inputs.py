@@ -38,7 +38,7 @@ class InputScale(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def rest(self) -> Array:
         """What rounding the zero points leaves, in real units: x = scale (q - round(zero_point)) - rest."""
         zero = np.array(self.zero_point)
-        return np.array(self.scale) * (zero - np.rint(zero))
+        return np.asarray(np.array(self.scale) * (zero - np.rint(zero)))
 
 
 def input_scale(samples: Dataset, name: str) -> InputScale:
@@ -51,9 +51,11 @@ def input_scale(samples: Dataset, name: str) -> InputScale:
     low = high = 0.0
     for feeds in samples.batches(256):
         low, high = min(low, float(feeds[name].min())), max(high, float(feeds[name].max()))
-    few = np.unique(next(samples.batches(64))[name]) if high > low else np.zeros(1)
+    if high == low:
+        return InputScale(scale=(1.0,), zero_point=(0.0,))
+    few = np.unique(next(samples.batches(64))[name])
     levels = next((n for n in range(1, LEVELS) if on_grid(few, (high - low) / n)), LEVELS)
-    scale = (high - low) / levels or 1.0
+    scale = (high - low) / levels
     return InputScale(scale=(scale,), zero_point=(float(round(-low / scale)),))
 
 

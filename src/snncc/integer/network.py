@@ -10,13 +10,15 @@ import numpy as np
 
 from snncc.data import Dataset
 from snncc.errors import EmitError, UsageError
+from snncc.integer.folding import fold_affines
 from snncc.integer.inputs import InputScale, input_scale
 from snncc.integer.lowering import ROUTES, Lowering
+from snncc.integer.means import mean_values
 from snncc.integer.weights import LARGEST, Precision
 from snncc.integer.widths import Width, proved_widths
 from snncc.ir.check import check
 from snncc.ir.network import Array, Network, frozen
-from snncc.ir.nodes import Differential, Node, Operator
+from snncc.ir.nodes import Differential, Operator
 
 MAX_TIMESTEPS = 256
 #: Functions at the very end that do not change which entry is the largest.
@@ -39,7 +41,7 @@ class IntegerNetwork:
     weights: Precision = "int8"
     max_timesteps: int = MAX_TIMESTEPS
     #: By output of the network in floats: the output here, and the functions left out behind it.
-    readout: Mapping[str, tuple[str, tuple[Node, ...]]] = field(default_factory=dict)
+    readout: Mapping[str, tuple[str, tuple[Operator, ...]]] = field(default_factory=dict)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -70,14 +72,14 @@ class IntegerNetwork:
             )
 
 
-def without_softmax(net: Network) -> tuple[Network, dict[str, tuple[str, tuple[Node, ...]]]]:
+def without_softmax(net: Network) -> tuple[Network, dict[str, tuple[str, tuple[Operator, ...]]]]:
     """The network whose outputs are what the last softmax reads, where the largest entry is the same one.
 
     Also by output of `net`: the new output, and the functions that stood behind it.
     """
-    found: dict[str, tuple[str, tuple[Node, ...]]] = {}
+    found: dict[str, tuple[str, tuple[Operator, ...]]] = {}
     for name in net.outputs:
-        node, functions = net[name], ()
+        node, functions = net[name], tuple[Operator, ...]()
         while isinstance(node, Differential) and isinstance(node.function, Operator) and node.function.op in MONOTONE:
             functions = (node.function, *functions)
             node = net[node.inputs[0]]
@@ -97,7 +99,8 @@ def uniform_values(net: Network) -> frozenset[str]:
 def lower(
     network: Network, samples: Dataset, *, weights: Precision = "int8", max_timesteps: int = MAX_TIMESTEPS
 ) -> IntegerNetwork:
-    """The integer form of a spiking network; the range of the input is that of `samples`.
+    """The integer form of a spiking network. `samples` give the range of the input and the mean error of the weights,
+    which the biases take back.
 
     Raises EmitError naming the node that has no integer form or whose values fit no int32, UsageError for T < 1.
     """
@@ -108,6 +111,7 @@ def lower(
             "the network ends in a graph of floats", cure="export the model without what follows its outputs"
         )
     net, readout = without_softmax(network)
+    net = fold_affines(net)
     varying = [node for node in net.inputs if node.name in net.varying]
     if len(net.inputs) != 1 or len(varying) != 1:
         raise EmitError(
@@ -119,6 +123,7 @@ def lower(
         net=net,
         largest=LARGEST[weights],
         given=given,
+        means=mean_values(net, samples),
         uniform=uniform_values(net),
     )
     lowering.run()

@@ -18,7 +18,7 @@ import msgspec
 
 Ints = tuple[int, ...]
 #: An attribute of an `Operator`: plain data, so that a network is plain data.
-Attribute = int | float | str | bool | tuple[int | float | str, ...] | None
+Attribute = int | float | str | bool | tuple[int | float | str | bool, ...] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,8 @@ def check(net: Network, after: str) -> None:
         seen.add(node.name)
         if gone := [name for name in node.array_names() if name not in net.arrays]:
             raise broken(f"{node.name} refers to the array {gone[0]}, which does not exist")
+        if isinstance(node, Differential) and {len(node.low), len(node.high), len(node.nonzero)} != {len(node.inputs)}:
+            raise broken(f"{node.name} does not bound each of its {len(node.inputs)} arguments")
         if node.batch is not None and not 0 <= node.batch < len(node.shape):
             raise broken(f"{node.name} has its samples on axis {node.batch} of {list(node.shape)}")
         if node.name not in net.varying:

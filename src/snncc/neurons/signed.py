@@ -20,7 +20,7 @@ def signed_if_step(
     current: Array,
     *,
     threshold: Array,
-    negative: Literal["signed", "early"],
+    negative: Literal["signed", "early", "at_zero"],
     cap: int | None,
     levels: int,
 ) -> tuple[Array, Array, Array]:
@@ -28,7 +28,7 @@ def signed_if_step(
 
         u <- u + current
         z = +1 where u >= threshold and n < cap
-        z = -1 where n > 0 and (u < 0 [early] or u <= -threshold [signed])
+        z = -1 elsewhere where n > 0 and (u < 0 [early], u <= 0 [at_zero] or u <= -threshold [signed])
         u <- u - z threshold;  n <- n + z
 
     With `levels` m > 1 (early): z = clip(floor(u / threshold), -min(n, m), min(m, cap - n)).
@@ -39,7 +39,7 @@ def signed_if_step(
     alive = threshold > 0
     if levels == 1:
         fires = (u >= threshold) & (room > 0)
-        below = (u < 0) if negative == "early" else (u <= -threshold)
+        below = (u < 0) if negative == "early" else (u <= (0 if negative == "at_zero" else -threshold))
         z = fires.astype(u.dtype) - (~fires & below & (n > 0)).astype(u.dtype)
         z = z * alive
     else:

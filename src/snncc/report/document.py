@@ -14,6 +14,7 @@ import msgspec
 
 from snncc.certify import Certificate
 from snncc.errors import BundleError
+from snncc.integer.part import IntegerPart
 from snncc.simulation import Simulation
 
 SCHEMA = "snncc/report/1"
@@ -302,6 +303,7 @@ class Report(Part, frozen=True, kw_only=True):
     attribution: Attribution | None = None
     certificate: Certificate | None = None
     search: Search | None = None
+    integer: IntegerPart | None = None
     origin: Origin
 
 

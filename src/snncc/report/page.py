@@ -15,7 +15,7 @@ from snncc.frontend.names import safe_name
 from snncc.report import charts, tables
 from snncc.report.document import Curve, Report
 from snncc.report.graph import network_graph
-from snncc.report.text import amount, at, count, percent, points, small
+from snncc.report.text import amount, at, certificate_text, count, percent, points, small
 
 
 def integrity(content: str) -> str:
@@ -127,6 +127,22 @@ def search_part(report: Report) -> dict[str, Any] | None:
     }
 
 
+def integer_part(report: Report) -> dict[str, Any] | None:
+    """The integer network: the proved range of every number."""
+    found = report.integer
+    if found is None:
+        return None
+    table = tables.widths(found)
+    narrow = sum(w.type == "int16" for w in found.widths)
+    return {
+        "columns": table.columns,
+        "rows": table.rows,
+        "caption": f"Weights {found.weights}, {amount(float(found.weight_bytes))} bytes of constants. Proved for all "
+        f"inputs and every T up to {found.max_timesteps}: {narrow} of {len(found.widths)} quantities fit int16, the "
+        "others int32.",
+    }
+
+
 def histogram_parts(report: Report) -> list[dict[str, Any]]:
     """One small chart per layer with thresholds."""
     parts = []
@@ -183,8 +199,10 @@ def page(report: Report) -> bytes:
             "caption": f"{report.curves[0].samples} samples of {report.simulation.source}",
         },
         layers=layer_part(report),
+        certificate=certificate_text(report.certificate) if report.certificate else None,
         attribution=attribution_part(report),
         search=search_part(report),
+        integer=integer_part(report),
         histograms=histogram_parts(report),
         rasters=raster_parts(report),
         energy={

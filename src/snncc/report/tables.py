@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from snncc.frontend.names import safe_name
+from snncc.integer.part import IntegerPart
 from snncc.report.document import Attribution, Curve, Energy, Layer, PassLine, Search, rounded
 from snncc.report.text import amount, count, percent, points, ratio, small
 
@@ -220,5 +221,27 @@ def passes(lines: Sequence[PassLine]) -> Table:
             figure(p.changed, str(p.changed)),
         ]
         for p in lines
+    ]
+    return Table(columns, rows)
+
+
+def widths(found: IntegerPart) -> Table:
+    """The range of every quantity of the integer network."""
+    columns = (
+        Column("layer", numeric=False),
+        Column("quantity", numeric=False, help="value and membrane with all partial sums; sum over the steps"),
+        Column("smallest"),
+        Column("largest"),
+        Column("type", numeric=False),
+    )
+    rows = [
+        (
+            word(safe_name(w.layer)),
+            word(w.quantity),
+            figure(w.smallest, f"{w.smallest:,}"),
+            figure(w.largest, f"{w.largest:,}"),
+            word(w.type),
+        )
+        for w in found.widths
     ]
     return Table(columns, rows)

@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from snncc.frontend.names import safe_name
 from snncc.report.document import Report
+
+if TYPE_CHECKING:
+    from snncc.certify import Certificate
 
 DASH = "-"
 
@@ -73,3 +78,13 @@ def verdict(report: Report) -> str:
         ),
     ]
     return "; ".join(parts)
+
+
+def certificate_text(found: Certificate) -> str:
+    """What the lossless certificate says."""
+    where = f"over {found.neurons:,} neurons and {found.samples} samples"
+    if found.settled is None:
+        return f"certificate: spikes had not settled at T={found.steps} {where}"
+    rest = f", first {found.first}" if found.first else ""
+    rounded = f"; against the ANN before rounding {found.moved:,} levels differ" if found.moved else ""
+    return f"certificate: settled at T={found.settled} {where}: {found.mismatches:,} mismatches{rest}{rounded}"

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -27,7 +27,11 @@ def input_steps(net: Network) -> int:
     gives={"neurons", "thresholds", "membrane"},
 )
 def convert_quantized(
-    net: Network, ctx: Context, *, steps: Annotated[int, msgspec.Meta(ge=1, le=65536)] | None = None
+    net: Network,
+    ctx: Context,
+    *,
+    steps: Annotated[int, msgspec.Meta(ge=1, le=65536)] | None = None,
+    negative: Literal["early", "at_zero"] = "early",
 ) -> Network:
     """Replace every quantised ReLU by a signed neuron that ends on exactly its level, and switch the input off in time.
 
@@ -40,13 +44,16 @@ def convert_quantized(
     neuron that the input feeds is Zou's scatter-and-gather encoder: it fires at step t while x >= theta + t step.
 
     Options    steps = T_in; by default the largest number of levels of the hidden layers (2^b - 1), 1 where they
-               have no upper end
+               have no upper end; negative = at_zero: negative spikes at u <= 0 too, as algorithm 1 of QFFS prints it:
+               a neuron that comes to rest at u = 0 fires for ever, and nothing is certified
     Shapes     those of the quantised ReLU
-    Guarantee  exact once the spikes have settled
+    Guarantee  exact once the spikes have settled (early)
     Refuses    activations that are not quantised
     Source     doi:10.3389/fnins.2022.918793; doi:10.3389/fnins.2024.1449020
     """
     duration = steps or input_steps(net)
+    if negative == "at_zero":
+        ctx.note("approximation", net.outputs[0], "negative spikes at u <= 0: neurons on a tie never settle")
     arrays: dict[str, Array] = {}
 
     def change(node: Node) -> Node:
@@ -62,7 +69,7 @@ def convert_quantized(
         for key, source in parts.items():
             arrays[names[key]] = (net.arrays[source].astype(np.float64) * duration).astype(np.float32)
         common: dict[str, Any] = {"name": node.name, "inputs": node.inputs, "shape": node.shape, "batch": node.batch}
-        return SignedIF(**common, **names, negative="early", cap=node.levels)
+        return SignedIF(**common, **names, negative=negative, cap=node.levels)
 
     schedule = Schedule(kind="once") if duration == 1 else Schedule(kind="window", steps=duration)
     return net.rewrite(change, arrays, stage="snn", schedule=schedule)

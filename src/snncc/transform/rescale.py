@@ -158,7 +158,8 @@ class Rescaling:
         if isinstance(node, ConvTranspose):
             return weight * along_channels(per_input, rank, 0)
         groups = per_input.reshape(node.groups, -1)  # (groups, in / groups)
-        return weight * np.repeat(groups, len(weight) // node.groups, 0).reshape(*weight.shape[:2], *[1] * (rank - 2))
+        shared = np.repeat(groups, len(weight) // node.groups, 0)
+        return np.asarray(weight * shared.reshape(*weight.shape[:2], *[1] * (rank - 2)))
 
     def weighted(self, node: Conv | ConvTranspose | Linear) -> None:
         """The weights absorb the scales of what they read."""
@@ -194,8 +195,7 @@ class Rescaling:
                 continue
             source = self.net[node.inputs[i]]
             names[i] = f"{node.name}.{i}"
-            shape = {"shape": source.shape, "batch": source.batch}
-            scaled = Affine(name=names[i], inputs=(source.name,), **shape)
+            scaled = Affine(name=names[i], inputs=(source.name,), shape=source.shape, batch=source.batch)
             self.nodes.append(msgspec.structs.replace(scaled, scale=self.write(scaled, "scale", collapsed(factor))))
         return msgspec.structs.replace(node, inputs=tuple(names))
 

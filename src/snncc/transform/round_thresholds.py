@@ -34,14 +34,19 @@ def source_amplitude(net: Network, name: str) -> float | None:
     return float(amplitude[0]) if amplitude.size == 1 else None
 
 
-def unit_charge(net: Network, weighted: Node) -> float | None:
-    """The charge of which every synaptic event is a multiple; None where the weights are no multiples of one."""
+def unit_charge(net: Network, weighted: Node, *, real_weights: bool) -> float | None:
+    """The charge of which every synaptic event is a multiple; None where the weights are no multiples of one.
+
+    With `real_weights` that of a weight of 1 then.
+    """
     if not isinstance(weighted, Conv | ConvTranspose | Linear) or weighted.bias is not None:
         return None
     amplitude, weights = source_amplitude(net, weighted.inputs[0]), np.unique(np.abs(net.arrays[weighted.weight]))
     weights = weights[weights > 0].astype(np.float64)
-    if amplitude is None or not weights.size or not np.allclose(weights / weights[0] % 1, 0):
+    if amplitude is None or not weights.size:
         return None
+    if not np.allclose(weights / weights[0] % 1, 0):
+        return amplitude if real_weights else None
     return amplitude * float(weights[0])
 
 
@@ -52,6 +57,7 @@ def round_thresholds(
     *,
     scale: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 10_000,
     rounding: Literal["round", "floor", "ceil"] = "round",
+    real_weights: bool = False,
 ) -> Network:
     """Make thresholds and potentials integers where the synaptic charges are integer multiples of one unit.
 
@@ -62,7 +68,8 @@ def round_thresholds(
     times the smallest weight: ternary weights, spikes of one amplitude and no bias make such a layer. The layer that
     the input feeds and the read-out stay as they are (noted).
 
-    Options    scale; rounding R = round | floor | ceil
+    Options    scale; rounding R = round | floor | ceil; real_weights = true rounds the thresholds behind real weights
+               too, in units of a weight of 1 (the paper's comparison; potentials are no integers then)
     Shapes     those of the thresholds
     Guarantee  measured; the certificate counts the levels that rounding moved
     Refuses    a network without any such layer; max pooling passes spikes on, sums and averages do not
@@ -75,7 +82,7 @@ def round_thresholds(
         if not isinstance(node, SignedIF):
             continue
         weighted = net[node.inputs[0]]
-        unit = unit_charge(net, weighted)
+        unit = unit_charge(net, weighted, real_weights=real_weights)
         if unit is None or len(net.consumers[weighted.name]) > 1 or not isinstance(weighted, Weighted):
             ctx.note("information", node.name, "thresholds stay real: its charges are no multiples of one unit")
             continue

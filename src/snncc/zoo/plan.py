@@ -216,6 +216,14 @@ def plan(sources: Sequence[Path | str], given: Choices, out: Path) -> list[Job]:
     Raises UsageError or RecipeError for whatever is wrong with the request itself; what is wrong with a model is found
     when it is converted.
     """
+    try:
+        return _plan(sources, given, out)
+    except (OSError, ValueError) as error:  # names that no file can have
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UsageError(f"batch: {safe_name(reason)}", cure="check the paths") from None
+
+
+def _plan(sources: Sequence[Path | str], given: Choices, out: Path) -> list[Job]:
     found: list[tuple[Path, str, Sequence[Choices]]] = []
     out = out.absolute()
     for source in map(str, sources):

@@ -38,7 +38,7 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """`summary.json`: the same for the same models, data, recipes and versions; seconds lie in timings.json."""
+    """What a batch gave: the same for the same models, data, recipes and versions; seconds lie in timings.json."""
 
     schema: str = SCHEMA
     version: str
@@ -116,6 +116,13 @@ def summary(jobs: Sequence[Job], states: Mapping[str, State], *, allow_failures:
     )
 
 
+def document(found: Summary) -> dict[str, Any]:
+    """`summary.json`: the counts, and each model with its gates."""
+    plain: dict[str, Any] = msgspec.to_builtins(found)
+    models = [{**entry["result"], "gates": entry["gates"]} for entry in plain.pop("entries")]
+    return {**plain, "total": plain["models"], "models": models}
+
+
 def timings(jobs: Sequence[Job], states: Mapping[str, State]) -> dict[str, Any]:
     """Seconds and memory, which no summary holds."""
     found = [states[job.name] for job in jobs]
@@ -188,7 +195,7 @@ def batch(
             "summary.csv": csv_table(found),
             "junit.xml": junit(found),
             "index.html": index_page(found),
-            "summary.json": manifests.encode(found),  # last: it says that the batch is complete
+            "summary.json": manifests.encode(document(found)),  # last: it says that the batch is complete
         }
         try:
             for name, data in files.items():

@@ -216,8 +216,12 @@ static void add_row(const snn_plane *to, uint32_t target, const uint8_t *weights
 static uint32_t reached(uint32_t at, int32_t pad, uint32_t tap, uint32_t dilation, uint32_t stride, uint32_t limit)
 {
     int32_t shifted = (int32_t)at + pad - (int32_t)(tap * dilation);
-    uint32_t position = (uint32_t)shifted / stride;
-    return shifted >= 0 && (uint32_t)shifted % stride == 0 && position < limit ? position : limit;
+    uint32_t position = (uint32_t)shifted;
+    if (shifted < 0 || (stride > 1 && position % stride != 0)) {
+        return limit;
+    }
+    position = stride > 1 ? position / stride : position;
+    return position < limit ? position : limit;
 }
 
 void snn_conv(const snn_conv_layer *layer, const uint8_t *blob, const snn_plane *from, const snn_plane *to,

@@ -96,6 +96,7 @@ class Run(ctypes.Structure):
         ("threads", ctypes.c_int64),
         ("scratch", ctypes.c_void_p),
         ("scratch_size", ctypes.c_int64),
+        ("counting", ctypes.c_int64),
     )
 
 

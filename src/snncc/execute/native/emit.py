@@ -92,7 +92,14 @@ class Emitter:
         )
         names = tuple(step.out.node.name for step in self.program.steps)
         text = "\n".join([*head, *bodies, main])
-        return Source(text=text, buffers=self.buffers, places=self.places, steady=self.steady, steps=names, scratch=self.scratch_size)
+        return Source(
+            text=text,
+            buffers=self.buffers,
+            places=self.places,
+            steady=self.steady,
+            steps=names,
+            scratch=self.scratch_size,
+        )
 
     def place(self, value: Value) -> Places:
         """The buffers of a value."""
@@ -121,24 +128,24 @@ class Emitter:
         """Lines that count a value's events."""
         p, size = self.places[value.node.name], value.grid.size
         names = f"r->buffer[{p.series}], r->images * r->steps, {size}"
-        if value.spikes:
-            return (
-                f"    count_spikes({names}, r->buffer[{p.positive}], r->buffer[{p.negative}], "
-                f"r->buffer[{p.events}]);\n"
-            )
-        return f"    count_values({names}, r->buffer[{p.events}]);\n"
+        if not value.spikes:
+            return f"    if (r->counting)\n        count_values({names}, r->buffer[{p.events}]);\n"
+        found = ", ".join(f"r->buffer[{number}]" for number in (p.positive, p.negative, p.events))
+        return f"    if (r->counting)\n        count_spikes({names},\n            {found});\n"
 
     def pool(self, step: Pool) -> str:
         """Event-driven max pooling."""
         source, out = step.source, step.out
         given, made = self.places[source.node.name], self.places[out.node.name]
-        table = "0"
-        if source.amplitude is not None:
+        table, kernel = "0", "pool_values"
+        if out.spikes:
+            kernel = "pool_counts"
+        elif source.amplitude is not None:
+            kernel = "pool_spikes"
             full = np.broadcast_to(source.amplitude, (source.grid.pixels, source.grid.channels))
             table = f"r->buffer[{self.buffers.constant(source.grid.laid_out(full), self.dtype)}]"
         total = self.buffers.add("state", self.dtype, source.grid.size, np.zeros(source.grid.size))
         last = self.buffers.add("state", self.dtype, out.grid.size, np.zeros(out.grid.size))
-        kernel = "pool_spikes" if source.spikes else "pool_values"
         geometry = conv_text(source.grid, out.grid, step.kernel, step.stride, step.dilation, step.padding)
         return (
             f"    {kernel}(r->buffer[{made.series}], r->buffer[{given.series}], {table}, r->buffer[{total}], "
@@ -163,5 +170,3 @@ class Emitter:
 def emit(program: Program, arrays: Mapping[str, Array], dtype: NumberType) -> Source:
     """The C source of a program in a number type; `arrays`: those of the network."""
     return Emitter(program, arrays, dtype).run()
-
-

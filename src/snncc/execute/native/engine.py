@@ -25,7 +25,8 @@ from snncc.execute.torch_session import Session
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import SPIKING, Node
 
-TORCH = {"float32": torch.float32, "float64": torch.float64}
+#: What torch computes with before and behind the C: whole numbers in a type that holds them all.
+TORCH = {"float32": torch.float32, "float64": torch.float64, "int32": torch.float64}
 
 
 class NativeEngine:
@@ -41,6 +42,10 @@ class NativeEngine:
         self.source: Source = emit(self.program, network.arrays, dtype)
         self.function = load(compiled(self.source.text))
         self.torch = Engine(network, dtype=TORCH[dtype])
+        self.seconds = np.zeros(len(self.program.steps))
+        self.counted: dict[str, Array] = {}
+        self.entries = 0
+        self.kept: Memory | None = None
         self.constants: dict[int, Array] = {}
         for number, buffer in enumerate(self.source.buffers.all):
             if buffer.kind == "constant" and buffer.data is not None:
@@ -55,6 +60,18 @@ class NativeEngine:
             found[buffer.kind] = found.get(buffer.kind, 0) + size
         found["scratch"] = self.source.scratch * self.threads
         return found
+
+    def memory(self, samples: int, piece: int) -> Memory:
+        """The buffers for a batch, at their first values; those of the last run where they fit."""
+        if self.kept is None or (self.kept.samples, self.kept.piece) != (samples, piece):
+            self.kept = None  # before the new ones are made
+            self.kept = Memory(self, samples, piece)
+        self.kept.reset()
+        return self.kept
+
+    def events(self, value: Value) -> Array:
+        """Events per pixel and channel that a value has emitted in all runs that counted."""
+        return self.counted.get(value.node.name, np.zeros((value.grid.pixels, value.grid.channels)))
 
     @torch.no_grad()
     def run(
@@ -73,10 +90,13 @@ class NativeEngine:
             self.torch, feeds, timesteps, tuple(checkpoints or (timesteps,)), observe, count, first_sample
         )
         piece = min(steps_at_once or timesteps, timesteps)
-        session.memory = Memory(self, session.samples, piece)
+        session.memory = self.memory(session.samples, piece)
         for begin in range(0, timesteps, piece):
             session.advance(begin, min(begin + piece, timesteps))
-        session.count_events()
+        self.seconds += session.memory.seconds
+        if count:
+            self.entries += session.samples * timesteps
+            session.count_events()
         return session.finish()
 
 
@@ -90,6 +110,7 @@ class Memory:
     arrays: list[Array] = field(default_factory=list)
     seconds: Array = field(init=False)
     scratch: Array = field(init=False)
+    pointers: Any = field(init=False)
 
     def __post_init__(self) -> None:
         engine = self.engine
@@ -98,28 +119,32 @@ class Memory:
         for number, buffer in enumerate(engine.source.buffers.all):
             if buffer.kind == "constant":
                 self.arrays.append(engine.constants[number])
-                continue
-            array = aligned(buffer.entries(self.samples, self.piece), buffer.dtype)
+            else:
+                self.arrays.append(aligned(buffer.entries(self.samples, self.piece), buffer.dtype))
+        self.pointers = (ctypes.c_void_p * len(self.arrays))(*[a.ctypes.data for a in self.arrays])
+
+    def reset(self) -> None:
+        """States and counters as before the first step."""
+        self.seconds[:] = 0
+        for buffer, array in zip(self.engine.source.buffers.all, self.arrays, strict=True):
             if buffer.kind == "count":
                 array[:] = 0
-            if buffer.kind == "state" and buffer.data is not None:
+            elif buffer.kind == "state" and buffer.data is not None:
                 array.reshape(self.samples, -1)[:] = buffer.data
-            self.arrays.append(array)
 
-    def call(self, gates: Array) -> None:
+    def call(self, gates: Array, *, counting: bool = True) -> None:
         """Run the C over as many steps as there are gates."""
         gate = gates.astype(self.engine.dtype)
-        pointers = (ctypes.c_void_p * len(self.arrays))(*[a.ctypes.data for a in self.arrays])
-        size = self.engine.source.scratch
         run = Run(
             self.samples,
             len(gate),
             gate.ctypes.data,
-            pointers,
+            self.pointers,
             self.seconds.ctypes.data,
             self.engine.threads,
             self.scratch.ctypes.data,
-            size,
+            self.engine.source.scratch,
+            counting,
         )
         self.engine.function(ctypes.byref(run))
 
@@ -131,7 +156,7 @@ class Memory:
         y = torch.from_numpy(flat).reshape(steps, self.samples, grid.pixels, grid.padded)[..., : grid.channels]
         dtype = self.engine.torch.dtype
         if value.amplitude is not None:
-            y = y.to(dtype) * torch.from_numpy(np.asarray(value.amplitude)).to(dtype)
+            y = y.to(dtype) * torch.tensor(value.amplitude, dtype=dtype)
         return y.movedim(-1, 2).reshape(steps, self.samples, *node.shape[1:])
 
     def counts(self, value: Value, number: int) -> Tensor:
@@ -153,7 +178,7 @@ class NativeSession(Session):
         if not begin:
             self.prepare()
         gates = self.gates(begin, end).numpy()
-        self.memory.call(gates)
+        self.memory.call(gates, counting=self.count)
         values = engine.program.values
         for name in engine.program.exports:
             value = values[name]
@@ -178,15 +203,15 @@ class NativeSession(Session):
 
     def count_events(self) -> None:
         """What the C counted, as the activity of the run."""
-        if not self.count:
-            return
-        memory = self.memory
-        for name, value in memory.engine.program.values.items():
+        memory, engine = self.memory, self.memory.engine
+        for name, value in engine.program.values.items():
+            places, grid = engine.source.places[name], value.grid
+            table = memory.arrays[places.events].reshape(grid.pixels, grid.padded)[:, : grid.channels]
+            engine.counted[name] = engine.events(value) + table
             if name not in self.engine.emits:
                 continue
-            places = memory.engine.source.places[name]
             activity = Activity(events=memory.counts(value, places.events))
-            if value.spikes:
+            if value.spikes and isinstance(value.node, SPIKING):
                 activity.positive = float(memory.counts(value, places.positive).sum())
                 activity.negative = float(memory.counts(value, places.negative).sum())
             self.result.activity[name] = activity

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from snncc.execute.native.kernels import Grouping, Kernel, packed
+from snncc.execute.native.kernels import LayerPlan
 from snncc.execute.native.names import C_TYPES, conv_text
 from snncc.execute.native.neurons import neuron_lines, neuron_tables
 from snncc.execute.native.program import Addend, Grid, Layer, Term
@@ -16,8 +16,9 @@ from snncc.execute.native.program import Addend, Grid, Layer, Term
 if TYPE_CHECKING:
     from snncc.execute.native.emit import Emitter
 
-#: Bytes of accumulators in a tile.
-TILE = 32 << 10
+#: Bytes of accumulators in a tile: they share the second cache with the weights; weights that do not fit into it
+#: (those of a block are HEAVY) are read again for each tile, so tiles are larger.
+TILE, LARGE, HEAVY = 32 << 10, 128 << 10, 512 << 10
 LONGEST, TALLEST = 128, 4
 
 
@@ -31,14 +32,21 @@ class Tile:
     columns: int
 
     @classmethod
-    def of(cls, grid: Grid, size: int) -> Tile:
+    def of(cls, layer: Layer, size: int) -> Tile:
         """A tile whose accumulators fit: a few rows (neighbours share lists of events), then steps, then images."""
-        pixels = max(1, TILE // (grid.block * size))
+        grid = layer.out.grid
+        weights = max((term.weight[0].size for term in layer.terms if not term.diagonal), default=0) * grid.block * size
+        pixels = max(1, (TILE if weights < HEAVY else LARGE) // (grid.block * size))
         columns = min(grid.width, LONGEST)
         rows = grid.height if grid.pixels <= pixels else max(1, min(grid.height, TALLEST, pixels // columns))
         steps = max(1, min(8, pixels // (rows * columns)))
         images = max(1, min(8, pixels // (rows * columns * steps))) if rows == grid.height else 1
         return cls(steps=steps, images=images, rows=rows, columns=columns)
+
+    @property
+    def pitch(self) -> int:
+        """Accumulated pixels of a row: kernels take up to four at once."""
+        return -(-self.columns // 4) * 4
 
     @property
     def lines(self) -> int:
@@ -50,8 +58,8 @@ def emit_layer(emitter: Emitter, layer: Layer) -> str:
     """The body of the function of a layer."""
     out, grid = layer.out, layer.out.grid
     size = np.dtype(emitter.dtype).itemsize
-    tile = Tile.of(grid, size)
-    place = emitter.places[out.node.name]
+    tile, plan = Tile.of(layer, size), LayerPlan.of(layer, emitter.dtype)
+    places = emitter.places[out.node.name]
     buffers = emitter.buffers
     bands, strips = -(-grid.height // tile.rows), -(-grid.width // tile.columns)
     setup, lines = addend_lines(emitter, layer)
@@ -60,34 +68,34 @@ def emit_layer(emitter: Emitter, layer: Layer) -> str:
     setup.append(f"const real *bias = (real *)r->buffer[{buffers.constant(bias, emitter.dtype)}] + b * {grid.block};")
     pixel = [f"const real *constant = bias + {per_pixel} * {grid.padded};"]
     entry = ["real x = gate * constant[c];"]
-    if layer.terms:
+    if plan.gain is not None and (plan.gain != 1).any():
+        number = buffers.constant(grid.laid_out(plan.gain), emitter.dtype)
+        setup.append(f"const real *gain = (real *)r->buffer[{number}] + b * {grid.block};")
+        entry.append("x += gain[c] * a[c];")
+    elif layer.terms:
         entry.append("x += a[c];")
     pixel += [line for line, _ in lines]
     entry += [line for _, line in lines]
     if layer.neuron is None:
-        setup.append(f"real *out = r->buffer[{place.series}];")
+        setup.append(f"real *out = r->buffer[{places.series}];")
         pixel.append(f"real *y = out + at * {grid.padded} + b * {grid.block};")
         entry.append("y[c] = x;")
-        row = "y"
     else:
         more_setup, more_pixel, more_entry = neuron_lines(neuron_tables(emitter, layer), layer)
-        setup += [f"int8_t *out = r->buffer[{place.series}];", *more_setup]
+        setup += [f"int8_t *out = r->buffer[{places.series}];", *more_setup]
         pixel += [f"int8_t *z = out + at * {grid.padded} + b * {grid.block};", *more_pixel]
         entry += more_entry
-        row = "z"
-    calls = [term_call(emitter, term, grid, tile) for term in layer.terms]
+    calls = [term_call(emitter, term, grid, tile, plan) for term in layer.terms]
     lists = "\n".join(f"            {call.prepare}" for call in calls if call.prepare)
     terms = "\n".join(f"                {call.add}" for call in calls)
     join = "\n                    ".join
     accumulators, clear, read = "", "", ""
-    columns = -(-tile.columns // 4) * 4
     if layer.terms:
-        accumulators = f"real acc[{tile.lines * columns * grid.block}] __attribute__((aligned(64)));"
+        accumulators = f"{C_TYPES[plan.sums]} acc[{tile.lines * tile.pitch * grid.block}] __attribute__((aligned(64)));"
         clear = "memset(acc, 0, sizeof acc);"
-        read = (
-            f"const real *a = acc + ((((t - tile.t0) * {tile.images} + i - tile.i0) * {tile.rows} + y - tile.y0) * "
-            f"{columns} + x - tile.x0) * {grid.block};"
-        )
+        line = f"(((t - tile.t0) * {tile.images} + i - tile.i0) * {tile.rows} + y - tile.y0)"
+        place = f"({line} * {tile.pitch} + x - tile.x0) * {grid.block}"
+        read = f"const {C_TYPES[plan.sums]} *a = acc + {place};"
     # With many tiles the lists of events of a tile are made once for all blocks, with few each thread gets some blocks.
     return f"""\
     const int64_t groups = (r->images + {tile.images - 1}) / {tile.images}, tiles = groups * {bands * strips};
@@ -141,7 +149,7 @@ class TermCall:
     add: str
 
 
-def term_call(emitter: Emitter, term: Term, grid: Grid, tile: Tile) -> TermCall:
+def term_call(emitter: Emitter, term: Term, grid: Grid, tile: Tile, plan: LayerPlan) -> TermCall:
     """The calls that add one convolution to the tile."""
     source, place, buffers = term.source, emitter.places[term.source.node.name], emitter.buffers
     given, dtype = f"r->buffer[{place.series}]", emitter.dtype
@@ -154,24 +162,22 @@ def term_call(emitter: Emitter, term: Term, grid: Grid, tile: Tile) -> TermCall:
         "tile_images": tile.images,
         "tile_rows": tile.rows,
         "tile_columns": tile.columns,
+        "pitch": tile.pitch,
     }
     if term.diagonal:
         name = "diagonal_spikes" if source.spikes else "diagonal_series"
-        weights = source.grid.laid_out(np.moveaxis(term.weight, 0, -1))
+        weights = source.grid.laid_out(np.moveaxis(term.scaled, 0, -1))
         weight = f"r->buffer[{buffers.constant(weights, dtype, 'weights')}], {grid.block}, b"
         shape = conv_text(source.grid, grid, term.kernel, term.stride, term.dilation, term.padding, **more)
         call = f"{name}(acc, {given}, {table}, {weight}, tile, r->images,\n                    {shape});"
         return TermCall(prepare="", add=call)
-    kernel = Kernel(dtype=dtype, out_block=grid.block, source=2 if not source.spikes else int(source.valued))
+    planned = plan.kernels[id(term)]
+    kernel, grouping, weights = planned.kernel, planned.grouping, planned.weights
     emitter.kernels.setdefault(kernel.name, kernel.text)
-    grouping = Grouping.of(term, kernel)
-    weights = packed(term, grid, kernel, grouping)
-    number = buffers.constant(weights, dtype, "weights")
+    number = buffers.constant(weights, kernel.dtype, "weights")
     more |= {
         "in_blocks": grouping.blocks,
-        "block": grouping.block,
         "signs": grouping.signs,
-        "levels": source.levels,
         "group_y": grouping.group_y,
         "group_x": grouping.group_x,
     }
@@ -179,11 +185,11 @@ def term_call(emitter: Emitter, term: Term, grid: Grid, tile: Tile) -> TermCall:
     slots = grouping.blocks * -(-term.kernel[1] // grouping.group_x) * tile.steps * tile.images
     slots *= (tile.rows - 1) * term.stride[0] + (term.kernel[0] - 1) * term.dilation[0] + 1
     bunches = -(-tile.columns // kernel.pixels)
-    lists = emitter.scratch(slots * bunches, slots * bunches * kernel.pixels * grouping.longest(source.levels), kernel)
+    lists = emitter.scratch(slots * bunches, slots * bunches * kernel.pixels * grouping.longest(kernel.levels), kernel)
     return TermCall(
         prepare=f"{kernel.name}_list({lists}, {given}, {table}, tile, r->images,\n                {shape});",
-        add=f"{kernel.name}(acc, {lists}, ({C_TYPES[dtype]} *)r->buffer[{number}] + b * {weights[0].size}L, tile,\n"
-        f"                    {shape});",
+        add=f"{kernel.name}(acc, {lists}, ({C_TYPES[kernel.dtype]} *)r->buffer[{number}] + b * {weights[0].size}L,\n"
+        f"                    tile, {shape});",
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from snncc.execute.native.layout import by_pixel, grid_of, moved_from, steady_values, ungrouped, uniform
 from snncc.execute.native.program import (
     Addend,
-    Grid,
     Layer,
     Move,
     Pool,
@@ -16,7 +16,6 @@ from snncc.execute.native.program import (
     UnsupportedNode,
     Value,
 )
-from snncc.execute.reference import evaluate_function
 from snncc.ir.analysis import tail
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import (
@@ -28,7 +27,6 @@ from snncc.ir.nodes import (
     Concat,
     Conv,
     Differential,
-    Input,
     Linear,
     MaxPool,
     Node,
@@ -43,35 +41,6 @@ from snncc.ir.nodes import (
 
 #: Nodes that only move entries.
 MOVES = (Slice, Pad, Reshape, Transpose, Concat)
-
-
-def grid_of(node: Node) -> Grid:
-    """A node's value as pixels and channels; raises UnsupportedNode."""
-    if node.batch != 0 or node.shape[0] != 1 or not 2 <= len(node.shape) <= 4:
-        raise UnsupportedNode(node, f"a value of shape {list(node.shape)} with its samples on axis {node.batch}")
-    height, width = (1, 1, *node.shape[2:])[-2:]
-    return Grid(height=height, width=width, channels=node.shape[1])
-
-
-def by_pixel(array: Array, node: Node) -> Array:
-    """An array that broadcasts against a node's shape as (pixels, channels)."""
-    full = np.broadcast_to(array, node.shape)[0]
-    return np.ascontiguousarray(np.moveaxis(full.reshape(full.shape[0], -1), 0, 1))
-
-
-def uniform(table: Array) -> bool:
-    """Whether a (pixels, channels) table is the same at every pixel."""
-    return bool((table == table[:1]).all())
-
-
-def steady_values(net: Network) -> frozenset[str]:
-    """The values that are the same at every step up to the gate: what no neuron or encoder reaches."""
-    moving: set[str] = set()
-    for node in net.nodes:
-        emits = isinstance(node, SPIKING) and node.name in net.varying
-        if emits or any(name in moving for name in node.inputs):
-            moving.add(node.name)
-    return frozenset(node.name for node in net.nodes if node.name not in moving)
 
 
 class Current:
@@ -151,20 +120,18 @@ class Lowering:
 
     def layer(self, node: Node, out: Value, neuron: IF | SignedIF | None, current: str) -> None:
         """Append the step that sums `current`."""
-        total = Current(node)
-        self.collect(total, current, 1.0, inline=neuron is not None and self.alone(current) or neuron is None)
+        total, inline = Current(node), neuron is None or self.alone(current)
+        self.collect(total, current, np.ones(total.grid.channels), inline=inline)
         self.program.steps.append(
-            Layer(
-                out=out, terms=tuple(total.terms), addends=tuple(total.addends), bias=total.bias, neuron=neuron
-            )
+            Layer(out=out, terms=tuple(total.terms), addends=tuple(total.addends), bias=total.bias, neuron=neuron)
         )
 
     def alone(self, name: str) -> bool:
         """Whether one node reads a value, so that it need not be kept."""
         return len(self.net.consumers[name]) == 1 and name not in self.net.outputs
 
-    def collect(self, total: Current, name: str, scale: float, *, inline: bool) -> None:
-        """Add `scale` times a value to a sum: its parts where nothing else needs it, else the value itself."""
+    def collect(self, total: Current, name: str, scale: Array, *, inline: bool) -> None:
+        """Add a value times a scale per channel to a sum: its parts where nothing else needs it, else itself."""
         node = self.net[name]
         if name in self.steady:
             self.add_steady(total, node, scale)
@@ -176,28 +143,27 @@ class Lowering:
         elif inline and isinstance(node, (Conv, Linear, AveragePool, Reduce)):
             self.convolve(total, node, scale)
         elif inline and isinstance(node, Affine):
-            factor = scale * by_pixel(self.array(node.scale, 1.0), node)
-            self.add(total, node, self.value(node.inputs[0]), factor)
+            factor = by_pixel(self.array(node.scale, 1.0), node)
+            if not uniform(factor):
+                raise UnsupportedNode(node, "a factor per neuron")
+            self.collect(total, node.inputs[0], scale * factor[0], inline=self.alone(node.inputs[0]))
             total.bias += scale * by_pixel(self.array(node.shift), node)
         elif inline and not isinstance(node, (*NEURONS, Differential, *MOVES)):
             raise UnsupportedNode(node, "no event-driven form")
         else:
-            self.add(total, node, self.value(name), np.full((1, total.grid.channels), scale))
+            series = self.value(name)
+            if series.grid != total.grid:
+                raise UnsupportedNode(node, "a summand of another shape")
+            total.addends.append(Addend(source=series, scale=scale))
 
-    def add(self, total: Current, node: Node, source: Value, factor: Array) -> None:
-        """Entries times a factor per channel."""
-        if not uniform(factor) or source.grid != total.grid:
-            raise UnsupportedNode(node, "a factor per neuron")
-        total.addends.append(Addend(source=source, scale=factor[0]))
-
-    def add_steady(self, total: Current, node: Node, scale: float) -> None:
+    def add_steady(self, total: Current, node: Node, scale: Array) -> None:
         """A value that is the same at every step: constants go to the bias."""
         if node.name not in self.net.varying:
             raise UnsupportedNode(node, "a static summand")
         self.program.steady[node.name] = total.grid
-        total.addends.append(Addend(source=node.name, scale=np.full(total.grid.channels, scale)))
+        total.addends.append(Addend(source=node.name, scale=scale))
 
-    def convolve(self, total: Current, node: Node, scale: float) -> None:
+    def convolve(self, total: Current, node: Node, scale: Array) -> None:
         """A linear node as a convolution of events."""
         if isinstance(node, Conv):
             weight, rank = self.array(node.weight), len(node.shape) - 2
@@ -207,7 +173,7 @@ class Lowering:
             stride, dilation = (*one, *node.stride), (*one, *node.dilation)
             padding = (*(0,) * (2 - rank), *node.padding[:rank])
             weight = weight.reshape(*weight.shape[:2], *one, *weight.shape[2:])
-            self.term(total, node.inputs[0], scale * weight, node.groups, stride, dilation, padding)
+            self.term(total, node.inputs[0], weight, scale, node.groups, stride, dilation, padding)
             total.bias += scale * self.array(node.bias)
         elif isinstance(node, Linear):
             self.fully_connected(total, node, scale)
@@ -217,13 +183,13 @@ class Lowering:
             grid = grid_of(self.net[node.inputs[0]])
             if set(node.axes) != set(range(2, len(self.net[node.inputs[0]].shape))):
                 raise UnsupportedNode(node, f"a reduction over axes {list(node.axes)}")
-            value = scale / (grid.pixels if node.op == "mean" else 1)
+            value = 1 / grid.pixels if node.op == "mean" else 1.0
             weight = np.full((grid.channels, 1, grid.height, grid.width), value)
-            self.term(total, node.inputs[0], weight, grid.channels)
+            self.term(total, node.inputs[0], weight, scale, grid.channels)
 
-    def fully_connected(self, total: Current, node: Linear, scale: float) -> None:
+    def fully_connected(self, total: Current, node: Linear, scale: Array) -> None:
         """A fully connected layer: a convolution whose kernel is the whole input."""
-        source, weight = self.net[node.inputs[0]], scale * self.array(node.weight)
+        source, weight = self.net[node.inputs[0]], self.array(node.weight)
         if node.axis != 1:
             raise UnsupportedNode(node, f"weights along axis {node.axis}")
         name = source.name
@@ -234,24 +200,26 @@ class Lowering:
             weight = weight[:, :, None, None]  # at every pixel
         else:
             weight = weight.reshape(len(weight), grid.channels, grid.height, grid.width)
-        self.term(total, name, weight, 1)
+        self.term(total, name, weight, scale, 1)
         total.bias += scale * self.array(node.bias)
 
-    def average(self, total: Current, node: AveragePool, scale: float) -> None:
+    def average(self, total: Current, node: AveragePool, scale: Array) -> None:
         """An average pool: a depthwise convolution of equal weights."""
         rank, size = len(node.kernel), int(np.prod(node.kernel))
         if rank > 2 or node.ceil_mode or (any(node.padding) and not node.count_include_pad):
             raise UnsupportedNode(node, "windows of different sizes")
         one = (1,) * (2 - rank)
-        weight = np.full((node.shape[1], 1, *one, *node.kernel), scale / size)
+        weight = np.full((node.shape[1], 1, *one, *node.kernel), 1 / size)
         padding = (*(0,) * (2 - rank), *node.padding[:rank])
-        self.term(total, node.inputs[0], weight, node.shape[1], (*one, *node.stride), (*one, *node.dilation), padding)
+        stride, dilation = (*one, *node.stride), (*one, *node.dilation)
+        self.term(total, node.inputs[0], weight, scale, node.shape[1], stride, dilation, padding)
 
     def term(
         self,
         total: Current,
         name: str,
         weight: Array,
+        scale: Array,
         groups: int,
         stride: tuple[int, ...] = (1, 1),
         dilation: tuple[int, ...] = (1, 1),
@@ -273,6 +241,7 @@ class Lowering:
             Term(
                 source=source,
                 weight=weight,
+                scale=scale,
                 stride=(stride[0], stride[1]),
                 dilation=(dilation[0], dilation[1]),
                 padding=(padding[0], padding[1]),
@@ -287,6 +256,8 @@ class Lowering:
             raise UnsupportedNode(node, f"{rank} dimensions")
         one = (1,) * (2 - rank)
         value = Value(node=node, grid=grid_of(node), negative=True)
+        if source.amplitude is not None and not source.valued and (source.amplitude >= 0).all():
+            value.amplitude, value.negative, value.levels = source.amplitude, source.negative, source.levels
         self.program.steps.append(
             Pool(
                 out=value,
@@ -306,7 +277,7 @@ class Lowering:
         if any(name in self.steady for name in node.inputs):
             raise UnsupportedNode(node, "steady values beside spikes")
         sources = tuple(self.value(name) for name in node.inputs)
-        tables = tuple(self.table(node, k) for k in range(len(sources)))
+        tables = tuple(moved_from(self.net, node, k) for k in range(len(sources)))
         grid = grid_of(node)
         spikes = all(source.spikes for source in sources)
         value = Value(
@@ -317,10 +288,10 @@ class Lowering:
         )
         if spikes:
             amplitude = np.zeros((grid.pixels, grid.padded))
-            for source, table in zip(sources, tables, strict=True):
+            for source, places in zip(sources, tables, strict=True):
                 given = np.broadcast_to(np.asarray(source.amplitude), (source.grid.pixels, source.grid.channels))
-                flat = source.grid.laid_out(given).reshape(-1)
-                amplitude = np.where(table.reshape(amplitude.shape) >= 0, flat[table.reshape(amplitude.shape)], amplitude)
+                flat, table = source.grid.laid_out(given).reshape(-1), places.reshape(amplitude.shape)
+                amplitude = np.where(table >= 0, flat[table], amplitude)
             amplitude = amplitude[:, : grid.channels]
             value.amplitude = amplitude[0] if uniform(amplitude) else amplitude
         elif any(source.spikes for source in sources):
@@ -328,35 +299,7 @@ class Lowering:
         self.program.steps.append(Move(out=value, sources=sources, tables=tables))
         return value
 
-    def table(self, node: Node, position: int) -> Array:
-        """Where each entry of a moving node comes from in input `position`, -1 where from elsewhere."""
-        numbers = []
-        for k, name in enumerate(node.inputs):
-            grid = grid_of(self.net[name])
-            shape = self.net[name].shape
-            laid = np.arange(1, grid.size + 1).reshape(grid.pixels, grid.padded)[:, : grid.channels]
-            numbers.append(np.moveaxis(laid, 1, 0).reshape(shape) * (k == position))
-        moved = evaluate_function(node, numbers, self.net.arrays, 1.0)
-        out = grid_of(node)
-        table = by_pixel(moved, node)
-        return (out.laid_out(table) - 1).astype(np.int32).reshape(-1)
-
-
-def ungrouped(weight: Array, groups: int) -> Array:
-    """Weights of a grouped convolution as those of an ordinary one, with zeros between the groups."""
-    if groups == 1:
-        return weight
-    outputs, inputs = weight.shape[0] // groups, weight.shape[1]
-    full = np.zeros((weight.shape[0], inputs * groups, *weight.shape[2:]))
-    for k in range(groups):
-        rows = slice(k * outputs, (k + 1) * outputs)
-        full[rows, k * inputs : (k + 1) * inputs] = weight[rows]
-    return full
-
 
 def lower(network: Network) -> Program:
     """The program of a network's series; raises UnsupportedNode."""
-    for node in network.inputs:
-        if node.name not in network.varying and node.batch is not None and isinstance(node, Input):
-            continue
     return Lowering(network).run()

@@ -79,4 +79,3 @@ def conv_text(
         **more,
     }
     return "(struct conv){" + ", ".join(f".{name} = {value}" for name, value in fields.items()) + "}"
-

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from snncc.execute.native.layout import by_pixel, uniform
 from snncc.execute.native.program import Layer
 from snncc.ir.nodes import IF, SignedIF
 
@@ -30,8 +31,6 @@ class Tables:
 
 def neuron_tables(emitter: Emitter, layer: Layer) -> Tables:
     """Make the buffers of a layer's neurons."""
-    from snncc.execute.native.lower import by_pixel, uniform
-
     node, grid, buffers = layer.neuron, layer.out.grid, emitter.buffers
     if node is None:
         raise TypeError("a layer without neurons")
@@ -55,7 +54,10 @@ def neuron_lines(tables: Tables, layer: Layer) -> tuple[list[str], list[str], li
     """Set-up, lines per pixel, and lines per channel that make z[c] from the current x."""
     node, grid = layer.neuron, layer.out.grid
     offset = f"* {grid.padded} + b * {grid.block}"
-    setup = [f"const real *thresholds = r->buffer[{tables.threshold}];", f"real *u_all = r->buffer[{tables.potential}];"]
+    setup = [
+        f"const real *thresholds = r->buffer[{tables.threshold}];",
+        f"real *u_all = r->buffer[{tables.potential}];",
+    ]
     pixel = [
         f"const real *restrict theta = thresholds + {'local' if tables.per_pixel else '0'} {offset};",
         f"real *restrict u = u_all + pixel {offset};",
@@ -88,7 +90,7 @@ def signed_entry(node: SignedIF) -> list[str]:
     """Signed integrate and fire with a memory of what was emitted."""
     if node.levels == 1:
         room = "" if node.cap is None else f" & (n[c] < {node.cap})"
-        below = "v < 0" if node.negative == "early" else "v <= -theta[c]"
+        below = {"early": "v < 0", "at_zero": "v <= 0", "signed": "v <= -theta[c]"}[node.negative]
         return [
             f"const int fires = (v >= theta[c]){room};",
             f"const int falls = !fires & ({below}) & (n[c] > 0);",

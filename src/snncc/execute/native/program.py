@@ -93,14 +93,23 @@ class Value:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Term:
-    """A convolution that a current sums; weight: (out, in, *kernel), or (channels, *kernel) where `diagonal`."""
+    """A convolution that a current sums, times a scale per output channel.
+
+    weight: (out, in, *kernel), or (channels, *kernel) where `diagonal`.
+    """
 
     source: Value
     weight: Array
+    scale: Array
     stride: tuple[int, int] = (1, 1)
     dilation: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)
     diagonal: bool = False
+
+    @property
+    def scaled(self) -> Array:
+        """The weight times the scale."""
+        return self.weight * self.scale.reshape(-1, *[1] * (self.weight.ndim - 1))
 
     @property
     def kernel(self) -> tuple[int, int]:

@@ -13,7 +13,7 @@
                     for (int x = tile.x0; x < tile.x1; x++) {                                                         \
                         const int64_t place = ((t - tile.t0) * c.tile_images + i - tile.i0) * c.tile_rows + row       \
                             - tile.y0;                                                                                \
-                        real *a = acc + (place * c.tile_columns + x - tile.x0) * ob;                                  \
+                        real *a = acc + (place * c.pitch + x - tile.x0) * ob;                                         \
                         for (int ky = 0; ky < c.kernel_y; ky++)                                                       \
                             for (int kx = 0; kx < c.kernel_x; kx++) {                                                 \
                                 const int yy = row * c.stride_y + ky * c.dilation_y - c.pad_y;                        \

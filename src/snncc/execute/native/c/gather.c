@@ -49,7 +49,7 @@ INLINE int gather_spikes(uint16_t *restrict events, const int8_t *restrict z, co
     return n;
 }
 
-/* Counts z whose spikes have an amplitude per neuron: each event with its value. */
+/* Counts z with their values: times an amplitude per neuron, or as they are (0). */
 INLINE int gather_scaled(uint16_t *restrict events, real *restrict values, const int8_t *restrict z,
                          const real *restrict amplitude, const int block, const int shift)
 {
@@ -62,7 +62,7 @@ INLINE int gather_scaled(uint16_t *restrict events, real *restrict values, const
         store_codes(events, _mm512_maskz_compress_epi8(some, lanes()), block, shift);
         for (int c = 0; c < block; c += 16) {
             const __m512 count = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(z + c))));
-            const __m512 y = _mm512_mul_ps(count, _mm512_loadu_ps((const float *)amplitude + c));
+            const __m512 y = amplitude ? _mm512_mul_ps(count, _mm512_loadu_ps((const float *)amplitude + c)) : count;
             const __mmask16 here = (__mmask16)(some >> c);
             _mm512_storeu_ps((float *)values + n, _mm512_maskz_compress_ps(here, y));
             n += __builtin_popcount(here);
@@ -72,7 +72,7 @@ INLINE int gather_scaled(uint16_t *restrict events, real *restrict values, const
 #endif
     for (int c = 0; c < block; c++) {
         events[n] = (uint16_t)(c << shift);
-        values[n] = amplitude[c] * z[c];
+        values[n] = amplitude ? amplitude[c] * z[c] : z[c];
         n += z[c] != 0;
     }
     return n;

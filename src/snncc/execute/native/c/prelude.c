@@ -26,6 +26,7 @@ struct run {
     int64_t threads;
     char *scratch;       /* `scratch_size` bytes for each thread */
     int64_t scratch_size;
+    int64_t counting;    /* whether events are counted */
 };
 
 /* What is computed at once. */
@@ -34,13 +35,13 @@ struct tile {
     int y0, y1, x0, x1;
 };
 
-/* A convolution's constants: the largest tile; the geometry; `in_blocks` of `block` input channels that are summed
- * together, each with `signs` rows of weights and at most `levels` events; taps in groups. */
+/* A convolution's constants: the largest tile, `pitch` accumulated pixels per row; the geometry; `in_blocks` of input
+ * channels that are listed together, each with `signs` rows of weights; taps in groups. */
 struct conv {
-    int tile_steps, tile_images, tile_rows, tile_columns;
+    int tile_steps, tile_images, tile_rows, tile_columns, pitch;
     int in_height, in_width, out_height;
     int kernel_y, kernel_x, stride_y, stride_x, dilation_y, dilation_x, pad_y, pad_x;
-    int in_blocks, block, signs, levels, group_y, group_x;
+    int in_blocks, signs, group_y, group_x;
 };
 
 /* Events of a tile: offsets of rows of weights, their values, and where the lists of neighbouring pixels begin. */
