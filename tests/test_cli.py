@@ -102,7 +102,7 @@ def test_check_json(converted: Path) -> None:
         (("convert", "digits.onnx", "--force", "--calib", "wrong.npz"), 5, "expected"),
         (("convert", "digits.onnx", "--force", "--calib", "nan.npz"), 5, "NaN"),
         (("convert", "digits.onnx", "--force", "--calib", "pickled.npz"), 5, "object"),
-        (("convert", "digits.onnx", "--force", "--set", "balance_thresholds.percentile=200"), 4, "percentile"),
+        (("convert", "digits.onnx", "--method", "rate", "--set", "balance_thresholds.percentile=200"), 4, "percentile"),
         (("convert", "digits.onnx", "--force", "--set", "nonsense"), 2, "PASS.OPTION=VALUE"),
         (("convert", "digits.onnx", "--force", "--shape", "image=1"), 2, "dimensions"),
         (("convert", "text.onnx"), 3, "text file"),

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from snncc.execute.engines import EngineName
     from snncc.module import SpikingModule
 
-DEFAULT_METHOD = "matched"
+DEFAULT_METHOD = recipes.DEFAULT_METHOD
 DEFAULT_TIMESTEPS = 8
 #: The targets with unit spikes: a threshold per neuron can't be absorbed through a convolution.
 PER_CHANNEL = ("integer", "nir")

@@ -175,12 +175,16 @@ def show_converted(result: Converted) -> None:
 
         say(certificate_text(manifest.certificate))
     say(f"calibrated on {manifest.calibration.count} samples of {safe_name(manifest.calibration.source)}")
+    from snncc.report.summary import SILENT
+
     report = decode(result.files["report.json"])
     if report.search is not None:
         from snncc.report import tables
 
         title = f"Tried for {report.search.target}, judged on {report.search.samples} held-back samples"
         show_cells(title, tables.search(report.search))
+    if SILENT in report.warnings:
+        warn(SILENT)
     say(report.verdict)
     if result.path is not None:
         say(f"wrote {result.path}, the report is {result.path / 'report.html'}")
@@ -246,7 +250,8 @@ def show_profile(costs: Sequence[LayerCost]) -> None:
 
 def show_beside(title: str, integer: Any, floats: Any, ann: float | None, agreement: dict[str, float]) -> None:
     """The integer network beside the one in floats and the ANN."""
-    columns, rows = ("T", "integer and floats choose the same"), [[t, percent(same)] for t, same in agreement.items()]
+    columns: tuple[str, ...] = ("T", "integer and floats choose the same")
+    rows = [[t, percent(same)] for t, same in agreement.items()]
     if integer and floats and ann is not None:
         columns = ("T", "integer SNN", "float SNN", "ANN", columns[1])
         rows = [[t, percent(integer[t]), percent(floats[t]), percent(ann), percent(agreement[t])] for t in agreement]

@@ -17,6 +17,8 @@ from snncc.transform import TRANSFORMS
 from snncc.transform.base import Transform
 
 SIZE_LIMIT = 1 << 20
+#: What `convert` and `batch` take where no method is named.
+DEFAULT_METHOD = "matched"
 BY_NAME: Mapping[str, Transform] = {t.name: t for t in TRANSFORMS}
 
 

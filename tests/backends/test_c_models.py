@@ -8,7 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+import onnx
 import pytest
 import torch
 from c_programs import built, write
@@ -17,6 +19,9 @@ from PIL import Image
 from snncc import api
 from snncc.data import Dataset, Preprocessing
 from snncc.emit import EmitOptions
+from snncc.finetune.run import finetune
+from snncc.finetune.settings import Settings
+from snncc.frontend.from_torch import export
 
 #: Widths proved for few steps, so that the test of the limit is quick.
 OPTIONS = EmitOptions(max_timesteps=16)
@@ -75,12 +80,15 @@ def test_ternary_lenet_of_zou(data_folder: Path, tmp_path: Path, monkeypatch: py
     """Trained with ternary weights, at a quarter of the channels and on few images."""
     torch.set_num_threads(1)
     monkeypatch.setenv("SNNCC_DATA", str(data_folder))
-    for folder in (PAPERS, PAPERS / "zou"):
-        monkeypatch.syspath_prepend(str(folder))
-    shared, zou = importlib.import_module("mnist_lenet"), importlib.import_module("run")
-    data = shared.mnist(False, 3000)
-    model, _ = shared.float_model(tmp_path, data, data.head(100), epochs=1, width=0.25)
-    trained = zou.train(model, tmp_path, data, level=0, epochs=1)
+    monkeypatch.syspath_prepend(str(PAPERS))
+    lenet = importlib.import_module("mnist_lenet")
+    data = lenet.mnist(False, 3000)
+    onnx.save(
+        export(lenet.trained_float(data, epochs=1, width=0.25), torch.zeros(1, 1, 28, 28)), tmp_path / "lenet.onnx"
+    )
+    chosen = {"method": "zou", "level": 0, "epochs": 1, "lr": 0.002, "optimizer": "adam", "pool": "stride"}
+    trained = tmp_path / "zou.onnx"
+    finetune(tmp_path / "lenet.onnx", msgspec.convert(chosen, Settings), train=data, out=trained)
     options: dict[str, Any] = {"method": "zou", "emit": "integer", "emit_options": OPTIONS, "write": False}
     converted = api.convert(trained, calib=data.head(64), **options)
     layers = json.loads(converted.files["integer/manifest.json"])["layers"]

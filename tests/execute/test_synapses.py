@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from small_models import dataset, lowered, normal, parsed
-from snncc.execute.executors import TorchExecutor
+from snncc.execute.executors import ReferenceExecutor, TorchExecutor
 from snncc.execute.synapses import fan_out
 from snncc.execute.torch_engine import Engine
 from snncc.ir.classes import event_products
@@ -107,3 +108,18 @@ def test_synaptic_operations_count_the_events_into_products() -> None:
     )  # fmt: skip
     wanted = sum(count * per_event[name] for name, count in events.items()) / 8
     assert measured["synaptic_operations"] == pytest.approx(wanted, rel=1e-6)
+
+
+def test_engines_count_the_same_events() -> None:
+    """Functions of the input and behind the last neuron are computed once and send none."""
+    text = """g (float[N,4] x) => (float[] y) {
+        f = Sigmoid(x)  h = MatMul(f, w)  a = Relu(h)  t = Tanh(a)  k = MatMul(t, v)  b = Relu(k)  z = MatMul(b, u)
+        e = Exp(z)  y = MatMul(e, q)
+    }"""
+    x = normal(0, 8, 4)
+    arrays = {"w": normal(1, 4, 5), "v": normal(2, 5, 5), "u": normal(3, 5, 3), "q": normal(4, 3, 2)}
+    net = spiking(text, x, **arrays)
+    fast = TorchExecutor(net, device="cpu", steps=4, dtype=torch.float64).run({"x": x}, 8, (8,))
+    slow = ReferenceExecutor(net).run({"x": x}, 8, (8,))
+    assert fast.events.keys() == slow.events.keys() == {"a", "t", "b"}
+    assert all(np.array_equal(fast.events[name], slow.events[name]) for name in fast.events)

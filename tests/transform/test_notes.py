@@ -101,10 +101,10 @@ def test_every_approximation_has_its_line(kind: str, tmp_path: Path) -> None:
 
 #: Passes that are exact, or that choose parameters or neurons, which the list of passes itself tells.
 TELLING = frozenset(
-    """absorb_batchnorm balance_locally convert_quantized correct_bias delay_readout fold_batchnorm initialize_membrane
-    match_currents measure_spike_confidence minimize_threshold_error quantize_activations
-    recognize_quantized_activations round_thresholds select_adaptive_neuron select_multistage_neuron select_neuron
-    shift_clips""".split()  # noqa: SIM905  # one name per word reads better
+    """absorb_amplitudes absorb_batchnorm balance_locally convert_quantized correct_bias delay_readout
+    fold_batchnorm initialize_membrane match_currents measure_spike_confidence minimize_threshold_error
+    quantize_activations recognize_quantized_activations round_thresholds select_adaptive_neuron
+    select_multistage_neuron select_neuron shift_clips""".split()  # noqa: SIM905  # one name per word reads better
 )
 
 

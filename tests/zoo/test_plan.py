@@ -9,6 +9,7 @@ import pytest
 from zoos import make_zoo
 
 from snncc.errors import RecipeError, UsageError
+from snncc.recipe import DEFAULT_METHOD
 from snncc.zoo.plan import Choices, Gates, given_choices, plan
 
 MANIFEST = """
@@ -38,7 +39,7 @@ def test_a_folder_gives_every_model_below_it_with_its_data(tmp_path: Path) -> No
     jobs = plan([zoo], Choices(), zoo / "out")
     assert [job.name for job in jobs] == ["alpha", "broken", "deep__beta", "random"]
     assert [job.calib for job in jobs] == [str(zoo / "alpha.npz"), None, None, None]
-    assert {job.recipe.name for job in jobs} == {"dnisnm"}
+    assert {job.recipe.name for job in jobs} == {DEFAULT_METHOD}
 
 
 def test_an_entry_goes_before_the_command_line_and_that_before_the_defaults(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 from snncc.errors import UsageError
 from snncc.execute import reference
 from snncc.execute.torch_engine import Engine
+from snncc.ir.analysis import emitters
 from snncc.ir.network import Network
 from snncc.ir.nodes import SPIKING, CentredIF, Differential, Neuron
 from snncc.neurons.signed import resting_rate
@@ -65,9 +66,11 @@ def tallied(
     """What a run gave, from the values of the outputs and the events of the sources at each step."""
     sums: dict[str, Any] = dict.fromkeys(net.outputs, 0)
     outputs: dict[str, list[Array]] = {name: [] for name in net.outputs}
-    counted = Counted(outputs={}, events={}, positive=0.0, negative=0.0, clamped={})
+    counted, sources = Counted(outputs={}, events={}, positive=0.0, negative=0.0, clamped={}), emitters(net)
     for t, (values, emitted) in enumerate(steps, 1):
         for name, y in emitted.items():
+            if name not in sources:
+                continue
             node = net[name]
             events = y != 0
             if node.batch is not None:

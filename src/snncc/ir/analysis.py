@@ -23,6 +23,24 @@ def tail(network: Network) -> frozenset[str]:
     return frozenset(n.name for n in network.nodes if n.name in network.varying and n.name not in feeds_neuron)
 
 
+def emitters(network: Network) -> frozenset[str]:
+    """What sends events: neurons, encoders, and functions that a spike reaches and from which a neuron is reached.
+
+    A function of what is the same at every step, and one behind the last neuron, is computed once.
+    """
+    driven: set[str] = set()
+    for node in network.nodes:
+        if node.name in network.varying and (isinstance(node, SPIKING) or not driven.isdisjoint(node.inputs)):
+            driven.add(node.name)
+    once = tail(network) | (network.by_name.keys() - driven)
+    return frozenset(
+        n.name
+        for n in network.nodes
+        if n.name in network.varying
+        and (isinstance(n, SPIKING) or (isinstance(n, Differential) and n.name not in once))
+    )
+
+
 def last_use(network: Network) -> dict[str, tuple[str, ...]]:
     """The values that nothing reads after each node."""
     last: dict[str, str] = {}

@@ -42,8 +42,8 @@ class SignedIF(Neuron, frozen=True, kw_only=True, tag=True):
     """Integrate and fire with negative spikes and a memory n of what was emitted.
 
     u += x; z = +1 if u >= threshold and n < cap; else z = -1 if n > 0 and (u < 0 [early], u <= 0 [at_zero] or
-    u <= -threshold [signed]); u -= z threshold; n += z; y = amplitude z. With `levels` m > 1 (early only), z = clip(floor(u/threshold),
-    -min(n, m), min(m, cap - n)).
+    u <= -threshold [signed]); u -= z threshold; n += z; y = amplitude z. With `levels` m > 1 (early only),
+    z = clip(floor(u/threshold), -min(n, m), min(m, cap - n)).
     """
 
     negative: Literal["signed", "early", "at_zero"] = "signed"

@@ -12,7 +12,7 @@ from snncc import manifest as manifests
 from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.classes import edge_kinds, node_class, nodes_by_class, operations, shares
 from snncc.ir.network import Network
-from snncc.ir.nodes import Differential
+from snncc.ir.nodes import NEURONS, Differential
 from snncc.report.curve import curves
 from snncc.report.diagnosis import advise
 from snncc.report.document import (
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA", "Report", "report", "with_simulation"]
 
+#: The warning of a network whose float inputs reach no activation.
+SILENT = "no neuron stands in this network: no activation depends on a float input"
+
 
 def report(
     network: Network,
@@ -55,6 +58,8 @@ def report(
         )
     if findings.measured.synthetic:
         warnings.append("measured on synthetic inputs: accuracy and errors say little about your data")
+    if not any(isinstance(node, NEURONS) and node.name in network.varying for node in network.nodes):
+        warnings.append(SILENT)
     warnings += [line.text for line in tail_lines(network)[:1]]
     made = Report(
         name=manifest.name,

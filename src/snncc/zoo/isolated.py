@@ -47,7 +47,7 @@ def log_path(out: Path, name: str) -> Path:
 
 def run_process(job: Job, out: Path) -> int | None:
     """Run the process of a job to its end: its exit status, negative for a signal, None when the time was up."""
-    command = [sys.executable, "-m", "snncc.zoo.worker", str(out)]
+    command = [sys.executable, "-m", "snncc.zoo.process", str(out)]
     with log_path(out, job.name).open("wb") as log:
         process = subprocess.Popen(
             command,

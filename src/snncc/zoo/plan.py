@@ -20,7 +20,6 @@ from snncc.recipe import Recipe
 from snncc.sources import model_name
 
 SUFFIXES = (".onnx", ".pt2")
-DEFAULT_METHOD = "dnisnm"
 SIZE_LIMIT = 4 << 20
 MOST = 100_000
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -144,7 +143,7 @@ def chosen_recipe(levels: Sequence[Choices], where: str) -> Recipe:
         if origin.recipe is not None:
             found = recipes.load_recipe(Path(origin.recipe))
         else:
-            found = recipes.load_method(origin.method or DEFAULT_METHOD)
+            found = recipes.load_method(origin.method or recipes.DEFAULT_METHOD)
         options = first("options", *levels)
         changes = [(use, option, value) for use, given in options.items() for option, value in given.items()]
         found = recipes.with_options(found, changes)

@@ -1,21 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m snncc.zoo.worker OUT`: one model in a process of its own, which ends with the one that started it.
-
-Standard input carries the job as one line of JSON and stays open: when the parent is gone it closes, and so this
-process ends, however it was occupied. The result goes to the model's state file, everything else to standard error.
-"""
+"""What the process of one model does: convert, measure, and keep the result in the model's state file."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
 import sys
-import threading
 import time
 import traceback
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
@@ -25,19 +18,7 @@ from snncc.zoo.plan import Job
 from snncc.zoo.results import Failure, Result, State, failed, file_sha256, finished, key_of, measured, write_state
 
 GIB = 1 << 30
-ORPHANED = 3
 OUT_OF_MEMORY = ("allocate memory", "bad_alloc", "bad allocation", "out of memory")
-
-
-def end_with_parent(stream: BinaryIO) -> None:
-    """End this process when the other end of `stream` closes."""
-
-    def watch() -> None:
-        while stream.read(1):
-            pass
-        os._exit(ORPHANED)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def limit_memory(gib: float) -> None:
@@ -135,21 +116,13 @@ def work(job: Job, out: Path) -> None:
             ) from None
 
 
-def main() -> int:
-    """Read the job, run it."""
-    stream = sys.stdin.buffer
-    job = msgspec.json.decode(stream.readline(), type=Job)
-    end_with_parent(stream)
+def run(line: bytes, out: str) -> int:
+    """Run the job in a line of JSON; the exit status."""
+    job = msgspec.json.decode(line, type=Job)
     limit_memory(job.memory_limit)
     try:
-        work(job, Path(sys.argv[1]))
+        work(job, Path(out))
     except SnnccError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     return 0
-
-
-if __name__ == "__main__":
-    status = main()
-    sys.stderr.flush()
-    os._exit(status)  # a library that fails while it is unloaded, and the thread that reads, must not change the status

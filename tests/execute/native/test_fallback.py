@@ -13,7 +13,7 @@ from snncc.execute.executors import TorchExecutor
 from snncc.execute.native import build
 from snncc.execute.native.executor import EngineNotice, NativeExecutor, native_executor
 from snncc.ir.network import Network
-from snncc.ir.nodes import MultiThreshold
+from snncc.ir.nodes import Differential, MultiThreshold, Operator
 
 POINTS = (2, 3)
 SOURCE = "void run(const void *r) { (void)r; }\n"
@@ -43,6 +43,16 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_node_without_event_driven_form_is_named() -> None:
     net = network(MultiThreshold)
     with pytest.warns(EngineNotice, match=r"MultiThreshold n1.*the torch engine runs instead"):
+        executor = native_executor(net, steps=3)
+    same_as_torch(net, executor)
+
+
+def test_a_function_between_neurons_is_named() -> None:
+    c = Chain(shape=(2, 4, 4))
+    function = Operator(name="n2", inputs=("n1",), shape=(1, 2, 4, 4), batch=0, op="tanh")
+    a = c.add(Differential, c.neuron("x"), function=function, low=(None,), high=(None,), nonzero=(0.0,))
+    net = c.network(c.conv(c.neuron(a), 3))
+    with pytest.warns(EngineNotice, match=r"Differential n2.*Operator has no event-driven form"):
         executor = native_executor(net, steps=3)
     same_as_torch(net, executor)
 

@@ -61,12 +61,12 @@ class NativeEngine:
         found["scratch"] = self.source.scratch * self.threads
         return found
 
-    def memory(self, samples: int, piece: int) -> Memory:
+    def memory(self, samples: int, piece: int, *, counting: bool) -> Memory:
         """The buffers for a batch, at their first values; those of the last run where they fit."""
         if self.kept is None or (self.kept.samples, self.kept.piece) != (samples, piece):
             self.kept = None  # before the new ones are made
             self.kept = Memory(self, samples, piece)
-        self.kept.reset()
+        self.kept.reset(counting=counting)
         return self.kept
 
     def events(self, value: Value) -> Array:
@@ -90,7 +90,7 @@ class NativeEngine:
             self.torch, feeds, timesteps, tuple(checkpoints or (timesteps,)), observe, count, first_sample
         )
         piece = min(steps_at_once or timesteps, timesteps)
-        session.memory = self.memory(session.samples, piece)
+        session.memory = self.memory(session.samples, piece, counting=count)
         for begin in range(0, timesteps, piece):
             session.advance(begin, min(begin + piece, timesteps))
         self.seconds += session.memory.seconds
@@ -123,11 +123,11 @@ class Memory:
                 self.arrays.append(aligned(buffer.entries(self.samples, self.piece), buffer.dtype))
         self.pointers = (ctypes.c_void_p * len(self.arrays))(*[a.ctypes.data for a in self.arrays])
 
-    def reset(self) -> None:
-        """States and counters as before the first step."""
+    def reset(self, *, counting: bool) -> None:
+        """States, and counters that are used, as before the first step."""
         self.seconds[:] = 0
         for buffer, array in zip(self.engine.source.buffers.all, self.arrays, strict=True):
-            if buffer.kind == "count":
+            if buffer.kind == "count" and counting:
                 array[:] = 0
             elif buffer.kind == "state" and buffer.data is not None:
                 array.reshape(self.samples, -1)[:] = buffer.data

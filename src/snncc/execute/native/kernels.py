@@ -115,15 +115,13 @@ class Grouping:
 
     @classmethod
     def of(cls, term: Term, row: int, source: int) -> Grouping:
-        """As many taps of a row as the first cache and the 16 bits of an event's offset allow, then channels.
+        """As many taps of a row together as the first cache and the 16 bits of an event's offset allow.
 
         `row`: bytes of a row of weights; `source`: see `Kernel`.
         """
         height, width = term.kernel
         signs = 1 if source else term.source.signs
         block = term.source.grid.block
-        while block > 16 and block * width * row > WEIGHTS:
-            block //= 2
         fits = min(WEIGHTS // (block * row), ((1 << 19) // row - 1) // (block * signs))
         together = max(1, min(width, fits))
         whole = together == width and height * width * block * row <= ALL

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snncc.execute.native.program import Grid, UnsupportedNode
+from snncc.execute.native.program import Addend, Grid, Term, UnsupportedNode
 from snncc.execute.reference import evaluate_function
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import SPIKING, Node
@@ -64,3 +64,13 @@ def ungrouped(weight: Array, groups: int) -> Array:
         rows = slice(k * outputs, (k + 1) * outputs)
         full[rows, k * inputs : (k + 1) * inputs] = weight[rows]
     return full
+
+
+class Current:
+    """A sum that is being collected: convolutions, entries added, constants."""
+
+    def __init__(self, node: Node) -> None:
+        self.node, self.grid = node, grid_of(node)
+        self.terms: list[Term] = []
+        self.addends: list[Addend] = []
+        self.bias = np.zeros((self.grid.pixels, self.grid.channels))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snncc.execute.native.layout import by_pixel, grid_of, moved_from, steady_values, ungrouped, uniform
+from snncc.execute.native.layout import Current, by_pixel, grid_of, moved_from, steady_values, ungrouped, uniform
 from snncc.execute.native.program import (
     Addend,
     Layer,
@@ -41,16 +41,6 @@ from snncc.ir.nodes import (
 
 #: Nodes that only move entries.
 MOVES = (Slice, Pad, Reshape, Transpose, Concat)
-
-
-class Current:
-    """A sum that is being collected: convolutions, entries added, constants."""
-
-    def __init__(self, node: Node) -> None:
-        self.node, self.grid = node, grid_of(node)
-        self.terms: list[Term] = []
-        self.addends: list[Addend] = []
-        self.bias = np.zeros((self.grid.pixels, self.grid.channels))
 
 
 class Lowering:
@@ -92,6 +82,8 @@ class Lowering:
             found = self.neuron(node)
         elif isinstance(node, Differential) and isinstance(node.function, MaxPool) and node.direct:
             found = self.pool(node, node.function)
+        elif isinstance(node, Differential):
+            raise UnsupportedNode(node, f"{type(node.function).__name__} has no event-driven form in C")
         elif isinstance(node, MOVES):
             found = self.move(node)
         else:
@@ -158,7 +150,7 @@ class Lowering:
 
     def add_steady(self, total: Current, node: Node, scale: Array) -> None:
         """A value that is the same at every step: constants go to the bias."""
-        if node.name not in self.net.varying:
+        if node.name not in self.net.varying or node.batch != 0:
             raise UnsupportedNode(node, "a static summand")
         self.program.steady[node.name] = total.grid
         total.addends.append(Addend(source=node.name, scale=scale))

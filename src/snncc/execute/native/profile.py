@@ -37,7 +37,7 @@ def layer_costs(engine: NativeEngine) -> tuple[LayerCost, ...]:
     """The table of an engine's steps since it was made."""
     dense = dense_rate(engine.threads)
     found = []
-    for step, seconds in zip(engine.program.steps, engine.seconds, strict=True):
+    for step, seconds in zip(engine.program.steps, engine.seconds.tolist(), strict=True):
         terms = step.terms if isinstance(step, Layer) else ()
         operations = sum(term_operations(engine, term, step) for term in terms)
         entries = sum(engine.entries * term.source.grid.pixels * term.source.grid.channels for term in terms)
@@ -49,7 +49,7 @@ def layer_costs(engine: NativeEngine) -> tuple[LayerCost, ...]:
                 kernel=kernel_of(step),
                 density=events / entries if entries else None,
                 synaptic_operations=operations,
-                seconds=float(seconds),
+                seconds=seconds,
                 rate=rate,
                 share=rate / dense,
             )
