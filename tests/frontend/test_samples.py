@@ -180,3 +180,10 @@ def test_local_functions_are_inlined() -> None:
     assert [n.op_type for n in ready.graph.node] == ["Relu", "Add", "Relu", "Add"]
     network = same_three_ways(onnx.parser.parse_model(text), {"x": normal(0, 3, 4)})
     assert {"h", "y"} <= network.by_name.keys()
+
+
+def test_an_output_that_is_an_input_is_named() -> None:
+    model = parsed("g (float[N, 4] x) => (float[N, 4] y) { y = Relu(x) }")
+    model.graph.output.append(model.graph.input[0])
+    with pytest.raises(UnsupportedModel, match="is the graph's own input"):
+        samples_first(model)

@@ -142,3 +142,12 @@ def test_the_result_depends_on_the_seed_alone() -> None:
 
 def test_the_pass_is_measured_and_needs_thresholds() -> None:
     assert BY_NAME["match_currents"].needs == {"thresholds", "membrane"}
+
+
+def test_a_network_of_one_number() -> None:
+    case = lowered(parsed("g (float x) => (float y) { y = Relu(x) }"), dataset(x=normal(1, 40)), timesteps=4)
+    case.spiking(kind="signed_if", negative="early")
+    case.apply("minimize_threshold_error", granularity="neuron")
+    case.apply("initialize_membrane")
+    case.apply("match_currents")
+    assert all(np.isfinite(a).all() for a in case.network.arrays.values())

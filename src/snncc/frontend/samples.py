@@ -45,6 +45,10 @@ def samples_first(model: onnx.ModelProto, shapes: Mapping[str, Dims] | None = No
     if unknown := sorted(set(shapes) - set(infos)):
         raise UsageError(f"--shape: the graph has no input {unknown[0]!r}", cure=f"inputs: {', '.join(infos)}")
     problems: list[Problem] = []
+    for output in graph.output:
+        if output.name in infos:
+            reason = "is the graph's own input: nothing computes it"
+            problems.append(Problem(node=output.name, operator="output", reason=reason, cure="export without it"))
     found = {name: resolved(info, shapes.get(name), problems) for name, info in infos.items()}
     if problems:
         raise UnsupportedModel(problems)

@@ -150,7 +150,7 @@ class Matching:
                 target = self.ann.value(neuron.name, index)
                 axes = tuple(i for i in range(target.ndim) if i != axis)
                 error += (target - mean).double().sum(axes, keepdim=True)
-                seen += target.numel() // target.shape[axis]
+                seen += target.numel() // (target.shape[axis] if target.ndim else 1)
             if turn < rounds:
                 shift = shift + (error / seen).to(shift.dtype)
         self.replay.done.add(neuron.name)
