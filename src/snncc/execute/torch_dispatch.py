@@ -128,7 +128,7 @@ def resting(node: CentredIF, arrays: Mapping[str, Tensor], steps: Tensor, first_
     """What a centred neuron emits without spikes over the steps (T, ...), shaped to be subtracted from its output."""
     flows = (torch.arange(first_step, first_step + len(steps), device=steps.device) < node.until).to(steps.dtype)
     per_step = flows.reshape(-1, *[1] * (steps.ndim - 1))
-    found: Tensor = per_step * (arrays[node.centre] / node.until * arrays[node.amplitude])
+    found: Tensor = per_step * (arrays[node.centre] / max(1, node.until) * arrays[node.amplitude])
     return found
 
 

@@ -55,7 +55,8 @@ class CentredIF(Neuron, frozen=True, kw_only=True, tag=True):
     """Early `SignedIF` around a resting rate: a constant carries the mean, spikes the deviations from it.
 
     r[t] = centre / until for t <= until, 0 afterwards; u += x - r threshold; z as of the early `SignedIF` whose count
-    starts at n = centre; u -= z threshold; n += z; y = amplitude (z + r). `centre` holds whole numbers.
+    starts at n = centre; u -= z threshold; n += z; y = amplitude (z + r). `centre` holds whole numbers; with until = 0
+    nothing rests and the count alone starts there.
     """
 
     centre: str

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from snncc.execute.native.build import CompileError
+from snncc.execute.native.centred import without_rests
 from snncc.execute.native.engine import NativeEngine
 from snncc.execute.native.program import NumberType, UnsupportedNode
 from snncc.integer.executor import IntegerExecutor, as_floats
@@ -29,14 +30,19 @@ class NativeExecutor:
     def __init__(
         self, network: Network, *, steps: int, dtype: NumberType = "float32", threads: int | None = None
     ) -> None:
-        self.engine, self.steps = NativeEngine(network, dtype=dtype, threads=threads), steps
+        events, self.longest = without_rests(network)
+        self.engine, self.steps = NativeEngine(events, dtype=dtype, threads=threads), steps
+        self.network = network
+        self.beyond: Executor | None = None
 
     def run(
         self, feeds: Mapping[str, Array], timesteps: int, checkpoints: Sequence[int], *, first_sample: int = 0
     ) -> Counted:
-        """Simulate one batch."""
+        """Simulate one batch; beyond the T that centred neurons are made for, in torch."""
         from snncc.simulation import Counted
 
+        if self.longest is not None and timesteps > self.longest:
+            return self.in_torch(timesteps).run(feeds, timesteps, checkpoints, first_sample=first_sample)
         result = self.engine.run(
             feeds, timesteps, checkpoints=checkpoints, steps_at_once=self.steps, first_sample=first_sample
         )
@@ -47,6 +53,16 @@ class NativeExecutor:
             negative=sum(a.negative for a in result.activity.values()),
             clamped=result.clamps,
         )
+
+    def in_torch(self, timesteps: int) -> Executor:
+        """The torch engine, with a notice when it is first needed."""
+        from snncc.execute.executors import TorchExecutor
+
+        if self.beyond is None:
+            reason = f"T={timesteps} is beyond T={self.longest}, which the centred neurons are made for"
+            fall_back("native", reason)
+            self.beyond = TorchExecutor(self.network, device="cpu", steps=self.steps)
+        return self.beyond
 
     def costs(self) -> tuple[LayerCost, ...]:
         """What each step of the program has cost so far."""
@@ -87,6 +103,6 @@ def native_integers(integer: IntegerNetwork, *, steps: int) -> IntegerExecutor:
         return IntegerExecutor(integer, device="cpu", steps=steps)
 
 
-def fall_back(engine: str, error: Exception) -> None:
+def fall_back(engine: str, error: Exception | str) -> None:
     """Say which engine does not run, and why."""
     warnings.warn(f"--engine {engine}: {error}; the torch engine runs instead", EngineNotice, stacklevel=3)

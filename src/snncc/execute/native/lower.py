@@ -24,6 +24,7 @@ from snncc.ir.nodes import (
     SPIKING,
     Affine,
     AveragePool,
+    CentredIF,
     Concat,
     Conv,
     Differential,
@@ -94,7 +95,7 @@ class Lowering:
 
     def neuron(self, node: Node) -> Value:
         """A neuron with all that its current sums."""
-        if not isinstance(node, (IF, SignedIF)):
+        if not isinstance(node, (IF, SignedIF, CentredIF)) or (isinstance(node, CentredIF) and node.until):
             raise UnsupportedNode(node, "the event-driven engine has IF and SignedIF neurons")
         levels = node.burst if isinstance(node, IF) else node.levels
         if levels > 4:
@@ -104,13 +105,13 @@ class Lowering:
             node=node,
             grid=grid_of(node),
             amplitude=amplitude[0] if uniform(amplitude) else amplitude,
-            negative=isinstance(node, SignedIF),
+            negative=not isinstance(node, IF),
             levels=levels,
         )
         self.layer(node, value, node, node.inputs[0])
         return value
 
-    def layer(self, node: Node, out: Value, neuron: IF | SignedIF | None, current: str) -> None:
+    def layer(self, node: Node, out: Value, neuron: IF | SignedIF | CentredIF | None, current: str) -> None:
         """Append the step that sums `current`."""
         total, inline = Current(node), neuron is None or self.alone(current)
         self.collect(total, current, np.ones(total.grid.channels), inline=inline)

@@ -10,7 +10,7 @@ import numpy as np
 
 from snncc.execute.native.layout import by_pixel, uniform
 from snncc.execute.native.program import Layer
-from snncc.ir.nodes import IF, SignedIF
+from snncc.ir.nodes import IF, CentredIF, SignedIF
 
 if TYPE_CHECKING:
     from snncc.execute.native.emit import Emitter
@@ -40,8 +40,9 @@ def neuron_tables(emitter: Emitter, layer: Layer) -> Tables:
     table = threshold[:1] if uniform(threshold) else threshold
     start = by_pixel(np.asarray(arrays[node.v_init], np.float64), node)
     count = None
-    if isinstance(node, SignedIF):
-        count = buffers.add("state", emitter.dtype, grid.size, np.zeros(grid.size), "spikes emitted")
+    if not isinstance(node, IF):
+        first = by_pixel(np.asarray(arrays[node.centre] if isinstance(node, CentredIF) else 0.0, np.float64), node)
+        count = buffers.add("state", emitter.dtype, grid.size, grid.laid_out(first).reshape(-1), "spikes emitted")
     return Tables(
         threshold=buffers.constant(grid.laid_out(table, NEVER[emitter.dtype]), emitter.dtype, "thresholds"),
         per_pixel=len(table) > 1,
@@ -66,7 +67,7 @@ def neuron_lines(tables: Tables, layer: Layer) -> tuple[list[str], list[str], li
         setup.append(f"real *n_all = r->buffer[{tables.count}];")
         pixel.append(f"real *restrict n = n_all + pixel {offset};")
     entry = ["const real v = u[c] + x;"]
-    if isinstance(node, SignedIF):
+    if isinstance(node, SignedIF | CentredIF):
         entry += signed_entry(node)
     elif isinstance(node, IF):
         entry += plain_entry(node)
@@ -86,11 +87,12 @@ def plain_entry(node: IF) -> list[str]:
     return [*fires, f"u[c] = s > 0 ? {reset} : v;", "z[c] = (int8_t)s;"]
 
 
-def signed_entry(node: SignedIF) -> list[str]:
+def signed_entry(node: SignedIF | CentredIF) -> list[str]:
     """Signed integrate and fire with a memory of what was emitted."""
+    cap, negative = (node.cap, node.negative) if isinstance(node, SignedIF) else (None, "early")
     if node.levels == 1:
-        room = "" if node.cap is None else f" & (n[c] < {node.cap})"
-        below = {"early": "v < 0", "at_zero": "v <= 0", "signed": "v <= -theta[c]"}[node.negative]
+        room = "" if cap is None else f" & (n[c] < {cap})"
+        below = {"early": "v < 0", "at_zero": "v <= 0", "signed": "v <= -theta[c]"}[negative]
         return [
             f"const int fires = (v >= theta[c]){room};",
             f"const int falls = !fires & ({below}) & (n[c] > 0);",
@@ -104,8 +106,8 @@ def signed_entry(node: SignedIF) -> list[str]:
         "s = s < lowest ? lowest : s;",
     ]
     highest = str(node.levels)
-    if node.cap is not None:
-        lines.append(f"const real highest = {node.cap} - n[c] < {node.levels} ? {node.cap} - n[c] : {node.levels};")
+    if cap is not None:
+        lines.append(f"const real highest = {cap} - n[c] < {node.levels} ? {cap} - n[c] : {node.levels};")
         highest = "highest"
     return [
         *lines,

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from snncc.ir.network import Array
-from snncc.ir.nodes import IF, Node, SignedIF
+from snncc.ir.nodes import IF, CentredIF, Node, SignedIF
 
 #: Channels that are computed together: as many as registers and the first cache hold.
 BLOCKS = (64, 32, 16)
@@ -134,7 +134,7 @@ class Layer:
     terms: tuple[Term, ...]
     addends: tuple[Addend, ...]
     bias: Array
-    neuron: IF | SignedIF | None
+    neuron: IF | SignedIF | CentredIF | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
