@@ -83,7 +83,8 @@ def fused_scan(
     potential, count = state
     rests, rest = 0, threshold
     if isinstance(node, CentredIF):
-        rests, rest = min(len(steps), max(0, node.until - first_step)), per_neuron(arrays[node.centre] / max(1, node.until))
+        rests = min(len(steps), max(0, node.until - first_step))
+        rest = per_neuron(arrays[node.centre] / max(1, node.until))
     charge = rest * threshold * (threshold > 0)
     signed = 0 if isinstance(node, IF) else KINDS[node.negative] if isinstance(node, SignedIF) else KINDS["early"]
     cap = node.cap if isinstance(node, SignedIF) and node.cap is not None else math.inf
