@@ -37,7 +37,7 @@ def if_scan(
     for t in range(len(current)):
         u += current[t]
         z = (u >= fires_at).to(u.dtype) if burst == 1 else torch.floor(u / fires_at).clamp_(0, burst)
-        u -= z * threshold if reset == "subtract" else z * u
+        u -= z * threshold if reset == "subtract" else (z > 0) * u
         torch.mul(z, amplitude, out=current[t])
     return current, (u, n)
 
