@@ -42,8 +42,9 @@ def mfcc(wave: np.ndarray) -> np.ndarray:
 
 def spoken_digits(folder: Path, count: int, seed: int = 0) -> np.ndarray:
     """(count, 49, 10, 1) features of randomly chosen recordings."""
-    arrays = np.load(folder / "fsdd_train.npz")
-    ends = np.cumsum(arrays["length"])
+    with np.load(folder / "fsdd_train.npz") as arrays:
+        sound, lengths = arrays["wave"], arrays["length"]
+    ends = np.cumsum(lengths)
     chosen = np.random.default_rng(seed).permutation(len(ends))[:count]
-    waves = [arrays["wave"][ends[i] - arrays["length"][i] : ends[i]] for i in chosen]
+    waves = [sound[ends[i] - lengths[i] : ends[i]] for i in chosen]
     return np.stack([mfcc(wave) for wave in waves])[..., None]
