@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import onnx
 import pytest
 
 from small_models import dataset, lowered, normal, parsed
-from snncc import pipeline
+from snncc import api, pipeline
 from snncc.errors import FidelityError, InvariantBroken
 from snncc.ir.network import Network
 from snncc.ir.nodes import NEURONS, Clip, Conv, Node, Relu, Reshape
@@ -291,3 +292,13 @@ def test_rounding_near_zero_of_a_function_with_range_one_is_no_broken_promise() 
         seed=0,
     )
     assert outcome.records[0].error < ROUNDING
+
+
+@pytest.mark.parametrize(("kind", "lines"), [("double", 1), ("float16", 1), ("float", 0)])
+def test_another_precision_has_its_line(kind: str, lines: int) -> None:
+    width = {"double": np.float64, "float16": np.float16, "float": np.float32}[kind]
+    model = parsed(f"g ({kind}[N, 4] x) => ({kind}[N, 3] y) {{ h = Gemm(x, w) y = Relu(h) }}")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(normal(1, 4, 3).astype(width), "w"))
+    made = api.convert(model, method="rate", calib=dataset(x=normal(2, 32, 4).astype(width)), write=False)
+    notes = [n for r in made.manifest.records for n in r.notes if "the network in float32" in n.text]
+    assert len(notes) == lines

@@ -71,6 +71,15 @@ def changed_nodes(before: Network, after: Network) -> tuple[str, ...]:
     )
 
 
+def precision_notes(truth: Truth) -> list[Note]:
+    """A line for each float input of another width than the network's, which is float32."""
+    others = [s for s in truth.inputs if s.dtype.kind in "fV" and s.dtype != np.float32]
+    return [
+        Note(kind="approximation", node=s.name, text=f"the file computes in {s.dtype}, the network in float32")
+        for s in others
+    ]
+
+
 def run(
     network: Network,
     steps: Sequence[Step],
@@ -111,7 +120,8 @@ def run(
         began = time.perf_counter()
         name = step.transform.name
         progress(f"pass {name}", index, len(steps))
-        context.notes, context.bound, context.fidelity = [], None, step.transform.fidelity
+        context.notes = [] if index else precision_notes(truth)
+        context.bound, context.fidelity = None, step.transform.fidelity
         before, approximated = outcome.network, bool(context.values.diverged)
         after = step.transform.apply(before, context, step.options)
         changed = changed_nodes(before, after)

@@ -25,6 +25,8 @@ from snncc.transform.base import Fidelity
 Array = npt.NDArray[Any]
 #: Rounding of a float32 evaluation, as a multiple of the largest value (epsilon times a chain of 64 operations).
 ROUNDING = 64 * float(np.finfo(np.float32).eps)
+#: The same of values that onnxruntime computes in half the width.
+HALF_ROUNDING = 64 * float(np.finfo(np.float16).eps)
 #: The share of a discontinuous function's entries that rounding of its arguments may move.
 MOVED = 1e-3
 
@@ -86,6 +88,7 @@ def ann_deviation(
         truth = values.at_once(feed, names, original=True) if like is None else as_arrays(Engine(like).evaluate(feed))
         found = engine.evaluate(feed, {n: truth[n] for n in names if jumps(net, net[n])})
         for name in names:
+            allowed = HALF_ROUNDING if truth[name].dtype == np.float16 else ROUNDING
             expected, got = truth[name].astype(np.float64), found[name].cpu().numpy().astype(np.float64)
             if expected.shape != got.shape:
                 return Deviation(error=float("inf"), node=name, allowed=ROUNDING)
@@ -96,13 +99,13 @@ def ann_deviation(
                 finite &= np.abs(expected) < MASK / 2
             scale = max(least_scale(net[name]), float(np.abs(expected[finite]).max(initial=0)))
             off = np.abs(got[finite] - expected[finite]) / scale
-            if jumps(net, net[name]) and np.count_nonzero(off > ROUNDING) <= MOVED * off.size:
+            if jumps(net, net[name]) and np.count_nonzero(off > allowed) <= MOVED * off.size:
                 continue
             error = float(off.max(initial=0))
-            if error > worst.error:
-                worst = Deviation(error=error, node=name, allowed=ROUNDING)
-            if error > 1e3 * ROUNDING:
-                return Deviation(error=error, node=name, allowed=ROUNDING)
+            if error / allowed > worst.error / worst.allowed:
+                worst = Deviation(error=error, node=name, allowed=allowed)
+            if error > 1e3 * allowed:
+                return Deviation(error=error, node=name, allowed=allowed)
     return worst
 
 
