@@ -96,14 +96,15 @@ def centred_if_scan(
     u, n = start(current, v_init, state)
     if state is None:
         n += centre
+    rest = centre / max(1, until)
+    charge = rest * threshold * (threshold > 0)
     for t in range(len(current)):
-        rest = centre / until if first_step + t < until else torch.zeros_like(centre)
-        current[t] -= rest * threshold * (threshold > 0)
-        u += current[t]
+        flows = first_step + t < until
+        u += current[t].sub_(charge) if flows else current[t]
         z = signed_spikes(u, n, threshold, negative="early", cap=None, levels=levels)
         u -= z * threshold
         n += z
-        torch.mul(z.add_(rest), amplitude, out=current[t])
+        torch.mul(z.add_(rest) if flows else z, amplitude, out=current[t])
     return current, (u, n)
 
 
