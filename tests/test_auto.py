@@ -13,6 +13,7 @@ from small_models import dataset, normal, parsed
 from snncc import api
 from snncc.auto import Target, ladder, on_front, split
 from snncc.errors import DataError, FidelityError, UsageError
+from snncc.ir.nodes import CentredIF
 from snncc.report.document import Report, Trial
 
 NET = "g (float[N,8] x) => (float[N,4] y) { a = Gemm(x, w1, b1) h = Relu(a) y = Gemm(h, w2, b2) }"
@@ -103,3 +104,18 @@ def test_the_ladder_ends_at_the_longest_t() -> None:
     assert ladder(6) == (1, 2, 4, 6)
     assert ladder(8) == (1, 2, 4, 8)
     assert ladder(None)[-1] == 64
+
+
+def test_a_target_of_whole_spikes_is_searched_without_centres() -> None:
+    model, data = case()
+    made = api.convert(
+        model,  # type: ignore[arg-type]
+        method="auto",
+        target=Target(max_drop=30.0),
+        timesteps=4,
+        calib=data,  # type: ignore[arg-type]
+        emit="integer",
+        write=False,
+    )
+    assert "integer/snn_model.c" in made.files
+    assert not any(isinstance(node, CentredIF) for node in made.network.nodes)

@@ -130,7 +130,7 @@ def convert(
         if granularity is None and recipes.granular_passes(chosen):
             granularity, notes = "channel", (f"--emit {emit} without --granularity: one threshold per channel",)
         if (centred := recipes.centred(chosen)) and centred not in [(name, option) for name, option, _ in options]:
-            chosen = recipes.with_options(chosen, [(*centred, 0.0)])
+            chosen = recipes.without_centres(chosen)
             notes += (f"--emit {emit}: whole spikes only, so {'.'.join(centred)} = 0",)
     if granularity:
         chosen = recipes.with_granularity(chosen, granularity)
@@ -152,10 +152,17 @@ def convert(
     began, tried = time.perf_counter(), None
     if searching:
         goal = msgspec.structs.replace(target or auto.Target(), timesteps=timesteps)
-        best, tried = auto.search(
-            network, truth, calibration, goal, name=name, granularity=granularity, seed=seed, progress=progress
+        chosen, timesteps, tried = auto.search(
+            network,
+            truth,
+            calibration,
+            goal,
+            name=name,
+            granularity=granularity,
+            whole=whole,
+            seed=seed,
+            progress=progress,
         )
-        chosen, timesteps = best.recipe(), best.timesteps
     outcome = pipeline.run(
         network,
         recipes.steps(chosen),

@@ -48,9 +48,10 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     granularity: str
     levels: int = 1
 
-    def recipe(self) -> Recipe:
-        """The recipe with its options."""
+    def recipe(self, *, whole: bool = False) -> Recipe:
+        """The recipe with its options; `whole`: for targets that know whole spikes only."""
         found = recipes.with_granularity(recipes.load_method(self.method), self.granularity)
+        found = recipes.without_centres(found) if whole else found
         return recipes.with_levels(found, self.levels) if self.levels > 1 else found
 
 
@@ -89,10 +90,12 @@ def search(
     *,
     name: str,
     granularity: str | None,
+    whole: bool = False,
     seed: int,
     progress: Progress,
-) -> tuple[Candidate, Search]:
-    """Try T = 1, 2, 4, ... until a ternary network meets the target, then what is around; choose.
+) -> tuple[Recipe, int, Search]:
+    """The recipe and T chosen, and what was tried: T = 1, 2, 4, ... with ternary spikes until the target is met, then
+    what is around it. `whole`: for targets without constants beside spikes.
 
     Raises DataError for too few samples, FidelityError when nothing meets the target.
     """
@@ -102,7 +105,7 @@ def search(
     runs: dict[Candidate, MethodRun] = {}
 
     def attempt(candidate: Candidate) -> Trial | None:
-        chosen = candidate.recipe()
+        chosen = candidate.recipe(whole=whole)
         place = Workplace(
             name=name,
             network=network,
@@ -147,14 +150,18 @@ def search(
 
     best_one = min(good, key=rank)
     first = next(iter(runs.values()))
-    return best_one, Search(
-        metric=first.curve.metric,
-        ann=first.curve.ann,
-        samples=len(held),
-        target=wording(goal),
-        trials=tuple(
-            msgspec.structs.replace(found, front=on_front(found, trials.values()), chosen=c == best_one)
-            for c, found in trials.items()
+    return (
+        best_one.recipe(whole=whole),
+        best_one.timesteps,
+        Search(
+            metric=first.curve.metric,
+            ann=first.curve.ann,
+            samples=len(held),
+            target=wording(goal),
+            trials=tuple(
+                msgspec.structs.replace(found, front=on_front(found, trials.values()), chosen=c == best_one)
+                for c, found in trials.items()
+            ),
         ),
     )
 

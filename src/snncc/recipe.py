@@ -161,3 +161,9 @@ def with_granularity(recipe: Recipe, granularity: str) -> Recipe:
     if not takers:
         raise RecipeError(f"recipe {recipe.name} has no pass with a granularity", cure="leave --granularity out")
     return with_options(recipe, [(name, "granularity", granularity) for name in dict.fromkeys(takers)])
+
+
+def without_centres(recipe: Recipe) -> Recipe:
+    """The recipe with neurons that emit whole spikes and no constant beside them."""
+    found = centred(recipe)
+    return with_options(recipe, [(*found, 0.0)]) if found else recipe
