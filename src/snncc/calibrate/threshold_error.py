@@ -67,7 +67,8 @@ def add_errors(errors: Array, rows: Array, search: Search, factors: Array) -> No
                 np.multiply(r, np.float32(counts / f), out=q)
                 q += np.float32(0.5)
                 np.floor(q, out=q)
-                np.clip(q, *search.limits(f, part), out=q)
+                low, high = search.limits(f, part)
+                np.minimum(np.maximum(q, low, out=q), high, out=q)
                 q *= np.float32(f / counts)
                 q -= r
                 errors[i, part] += np.einsum("ij,ij->i", q, q)

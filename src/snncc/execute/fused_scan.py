@@ -23,8 +23,8 @@ from snncc.ir.nodes import IF, CentredIF, Neuron, SignedIF
 LEAST = 1 << 12
 KINDS = {"early": 1, "signed": 2, "at_zero": 3}
 REALS = {torch.float32: ("float", "floorf"), torch.float64: ("double", "floor")}
-#: z * threshold is rounded before it is subtracted, as in torch.
-EXACT = ("-ffp-contract=off",)
+#: z * threshold is rounded before it is subtracted, as in torch; comparisons may be vectorized (no flag is ever read).
+EXACT = ("-ffp-contract=off", "-fno-trapping-math")
 
 
 class Scan(ctypes.Structure):

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snncc.execute.torch_dispatch import events, resting
+from snncc.execute.torch_dispatch import counts, resting
 from snncc.execute.torch_engine import Engine
 from snncc.execute.torch_layout import Value, fold, unfold
 from snncc.execute.torch_session import Session
@@ -150,10 +150,7 @@ class Replay:
         divisor = self.network.schedule.divisor(self.timesteps)
         self.store.put((name, index, "mean"), steps.sum(0) / divisor)
         if isinstance(node, Neuron) and not node.graded:
-            amplitude = self.engine.arrays[node.amplitude]
-            steps = events(node, steps, self.engine.arrays, 0)
-            counts = torch.where(amplitude != 0, steps / torch.where(amplitude != 0, amplitude, 1), 0)
-            steps = counts.round().to(torch.int8)
+            steps = counts(node, steps, self.engine.arrays, 0).to(torch.int8)
         self.store.put((name, index, "series"), steps)
 
     def simulate_end(self, node: Node, index: int) -> None:

@@ -15,38 +15,48 @@ struct scan {
     const REAL *threshold, *amplitude, *rest, *rest_current;     // (size); a threshold of 0 never fires
 };
 
+// One step of some neurons of one sample; the kind is constant wherever it is inlined, so that each loop is vectorized.
+static inline __attribute__((always_inline)) void step(
+    const struct scan *s, REAL *restrict x, REAL *restrict u, REAL *restrict n, int64_t from, int64_t to,
+    const int negative, const int graded, const int flows)
+{
+    const REAL cap = (REAL)s->cap, levels = (REAL)s->levels;
+    const REAL *restrict th = s->threshold, *restrict amplitude = s->amplitude;
+    const REAL *restrict rest = s->rest, *restrict rest_current = s->rest_current;
+    for (int64_t i = from; i < to; i++) {
+        const REAL at = th[i] > 0 ? th[i] : (REAL)INFINITY;
+        const REAL v = u[i] + (flows ? x[i] - rest_current[i] : x[i]);
+        REAL z;
+        if (graded) {
+            z = FLOOR(v / at);
+            const REAL lowest = negative ? (n[i] < levels ? n[i] : levels) : 0;
+            const REAL room = cap - n[i] < levels ? cap - n[i] : levels;
+            z = z < -lowest ? -lowest : z;
+            z = z > room ? room : z;
+        } else {
+            const REAL up = (v >= at) & (n[i] < cap) ? 1 : 0;
+            const REAL zero = negative == SIGNED ? -at : th[i] > 0 ? 0 : -(REAL)INFINITY;
+            const int below = negative == EARLY ? v < zero : v <= zero;
+            z = negative ? up - ((below & (n[i] > 0)) ? 1 : 0) : up;
+        }
+        const REAL charge = z * th[i];
+        u[i] = v - charge;
+        if (negative)
+            n[i] = n[i] + z;
+        x[i] = (flows ? z + rest[i] : z) * amplitude[i];
+    }
+}
+
 static inline __attribute__((always_inline)) void block(
     const struct scan *s, int64_t sample, int64_t from, int64_t to, const int negative, const int graded, const int rests)
 {
-    const REAL cap = (REAL)s->cap, levels = (REAL)s->levels;
-    REAL *restrict u = s->potential + sample * s->size, *restrict n = s->count + sample * s->size;
-    const REAL *restrict th = s->threshold, *restrict amplitude = s->amplitude;
+    REAL *u = s->potential + sample * s->size, *n = s->count + sample * s->size;
     for (int64_t t = 0; t < s->steps; t++) {
-        REAL *restrict x = s->current + (t * s->samples + sample) * s->size;
-        const int flows = rests && t < s->rests;
-        for (int64_t i = from; i < to; i++) {
-            const REAL at = th[i] > 0 ? th[i] : (REAL)INFINITY;
-            const REAL input = flows ? x[i] - s->rest_current[i] : x[i];
-            const REAL v = u[i] + input;
-            REAL z;
-            if (graded) {
-                z = FLOOR(v / at);
-                const REAL lowest = negative ? (n[i] < levels ? n[i] : levels) : 0;
-                const REAL room = cap - n[i] < levels ? cap - n[i] : levels;
-                z = z < -lowest ? -lowest : z;
-                z = z > room ? room : z;
-            } else {
-                const REAL up = (v >= at) & (n[i] < cap) ? 1 : 0;
-                const REAL zero = negative == SIGNED ? -at : th[i] > 0 ? 0 : -(REAL)INFINITY;
-                const int below = negative == EARLY ? v < zero : v <= zero;
-                z = negative ? up - ((below & (n[i] > 0)) ? 1 : 0) : up;
-            }
-            const REAL charge = z * th[i];
-            u[i] = v - charge;
-            if (negative)
-                n[i] = n[i] + z;
-            x[i] = (flows ? z + s->rest[i] : z) * amplitude[i];
-        }
+        REAL *x = s->current + (t * s->samples + sample) * s->size;
+        if (rests && t < s->rests)
+            step(s, x, u, n, from, to, negative, graded, 1);
+        else
+            step(s, x, u, n, from, to, negative, graded, 0);
     }
 }
 

@@ -132,13 +132,19 @@ def resting(node: CentredIF, arrays: Mapping[str, Tensor], steps: Tensor, first_
     return found
 
 
+def counts(node: Neuron, series: Tensor, arrays: Mapping[str, Tensor], first_step: int) -> Tensor:
+    """The signed spikes of a neuron's output (T, ...) in whole numbers; 0 where its amplitude is 0."""
+    amplitude = arrays[node.amplitude]
+    if isinstance(node, CentredIF):
+        series = series - resting(node, arrays, series, first_step)
+    return (series * torch.where(amplitude != 0, 1 / amplitude, 0)).round_()
+
+
 def events(node: Node, series: Tensor, arrays: Mapping[str, Tensor], first_step: int) -> Tensor:
     """The events in a source's output (T, ...): without the constant that a centred neuron emits beside its spikes."""
     if not isinstance(node, CentredIF):
         return series
-    amplitude = arrays[node.amplitude]
-    deviation = series - resting(node, arrays, series, first_step)
-    return (deviation / torch.where(amplitude != 0, amplitude, 1)).round() * amplitude
+    return counts(node, series, arrays, first_step).mul_(arrays[node.amplitude])
 
 
 def encoded(node: Encoder, x: Tensor, arrays: Mapping[str, Tensor], divisors: Sequence[int], place: Place) -> Tensor:
