@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from networks import RESNET20, Model, cifar, sheet, sheets
+from networks import RESNET20, Model, cifar, drawn, sheets
 
 from snncc import pipeline, recipe
 from snncc.data import Dataset
@@ -41,13 +41,6 @@ VARIANTS: dict[str, Sequence[Change]] = {
     "two levels": (("select_neuron", "levels", 2),),
     "four levels": (("select_neuron", "levels", 4),),
 }
-
-
-def drawn(folder: Path, count: int, seed: int) -> np.ndarray:
-    """Calibration images of one draw, from two sheets below 30."""
-    rng = np.random.default_rng(seed)
-    pool = np.concatenate([sheet(folder, int(n)) for n in rng.choice(30, 2, replace=False)])
-    return pool[rng.choice(len(pool), count, replace=False)]
 
 
 def judged(network: Network, data: Dataset, choices: np.ndarray, timesteps: int) -> tuple[float, float, float]:

@@ -3,8 +3,9 @@
 
     python benchmarks/accuracy/methods.py --data ../shared/data [--methods rate,opi] [--timesteps 4,8] [--test 500]
 
-Calibrated on training images without labels; methods that depend on the design T are converted for each T, the others
-once. Prints one Markdown row per method as soon as it is measured.
+Calibrated on training images without labels, the first ones or, with --draw, drawn at random; methods that depend on
+the design T are converted for each T, the others once. Prints one Markdown row per method as soon as it is measured;
+behind each accuracy half its paired 95 % interval, that of the difference to the ANN on the same images.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from networks import RESNET20, SHEET, cifar, final_images, sheets
+from networks import RESNET20, SHEET, cifar, drawn, final_images, sheets
 
 from snncc import pipeline, recipe
 from snncc.compare import depends_on_timesteps
@@ -29,20 +30,20 @@ METHODS = ("rate", "rmp", "opi", "dnisnm", "chen", "msat", "burst", "calibration
 TIMESTEPS = (4, 8, 16, 32, 64, 128)
 
 
-def accuracies(network: Network, data: Dataset, timesteps: tuple[int, ...], device: str) -> list[float]:
-    """The accuracy at each T, of one simulation."""
+def judged(network: Network, data: Dataset, timesteps: tuple[int, ...], ann: np.ndarray, device: str) -> list[str]:
+    """Accuracy at each T, of one simulation, with half the 95 % interval of its difference to the ANN."""
     longest, labels = max(timesteps), np.asarray(data.labels)
     batch, piece = plan(network, longest, len(data))
-    engine, right, done = Engine(network, device=device), np.zeros(len(timesteps)), 0
+    engine, chosen, done = Engine(network, device=device), [], 0
     for feeds in data.batches(batch):
         run = engine.run(
             feeds, longest, checkpoints=sorted(timesteps), steps_at_once=piece, count=False, first_sample=done
         )
-        outputs = next(iter(run.outputs.values())).cpu().numpy()
-        count = outputs.shape[1]
-        right += (outputs.argmax(-1) == labels[done : done + count]).sum(1)
-        done += count
-    return (100 * right / done).tolist()
+        chosen.append(next(iter(run.outputs.values())).cpu().numpy().argmax(-1))
+        done += chosen[-1].shape[1]
+    right = np.concatenate(chosen, 1) == labels
+    half = 1.96 * (right.astype(int) - (ann == labels)).std(1) / np.sqrt(len(labels))
+    return [f"{100 * mean:.1f} ± {100 * h:.1f}" for mean, h in zip(right.mean(1), half, strict=True)]
 
 
 def main() -> None:
@@ -53,6 +54,7 @@ def main() -> None:
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--timesteps", default=",".join(map(str, TIMESTEPS)))
     parser.add_argument("--calibration", type=int, default=2000, help="images of the training sheets, from the first")
+    parser.add_argument("--draw", type=int, help="seed of random calibration images, from two sheets below 30")
     parser.add_argument("--validate", type=int, default=0, help="measure on this many further training images instead")
     parser.add_argument("--test", type=int, default=500)
     parser.add_argument("--set", action="append", default=[], help="PASS.OPTION=VALUE (TOML), for all methods given")
@@ -63,7 +65,10 @@ def main() -> None:
     steps = tuple(sorted(int(t) for t in options.timesteps.split(",")))
     model = cifar(options.data, options.model, options.threads)
     images, labels = sheets(options.data, range(-(-(options.calibration + options.validate) // SHEET)))
-    calibration = model.dataset(images[: options.calibration])
+    first = images[: options.calibration]
+    calibration = model.dataset(
+        first if options.draw is None else drawn(options.data, options.calibration, options.draw)
+    )
     if options.validate:
         kept = slice(options.calibration, options.calibration + options.validate)
         test = model.dataset(images[kept], labels[kept])
@@ -74,7 +79,7 @@ def main() -> None:
     print("| method | " + " | ".join(f"T={t}" for t in steps) + " | seconds |")
     print("|---|" + "---|" * (len(steps) + 1), flush=True)
     for method in options.methods.split(","):
-        began, row = time.perf_counter(), []
+        began, row = time.perf_counter(), list[str]()
         for group in [(t,) for t in steps] if depends_on_timesteps(recipe.load_method(method)) else [steps]:
             chosen = recipe.load_method(method)
             for text in options.set:
@@ -89,9 +94,8 @@ def main() -> None:
                 timesteps=max(group),
                 seed=0,
             )
-            row += accuracies(outcome.network, test, group, options.device)
-        cells = " | ".join(f"{x:.1f}" for x in row)
-        print(f"| `{method}` | {cells} | {time.perf_counter() - began:.0f} |", flush=True)
+            row += judged(outcome.network, test, group, ann, options.device)
+        print(f"| `{method}` | {' | '.join(row)} | {time.perf_counter() - began:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

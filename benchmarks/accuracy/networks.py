@@ -73,6 +73,13 @@ def sheets(folder: Path, numbers: range) -> tuple[np.ndarray, np.ndarray]:
     return images, np.concatenate([labels[n * SHEET : (n + 1) * SHEET] for n in numbers])
 
 
+def drawn(folder: Path, count: int, seed: int) -> np.ndarray:
+    """Calibration images of one draw, from two sheets below 30."""
+    rng = np.random.default_rng(seed)
+    pool = np.concatenate([sheet(folder, int(n)) for n in rng.choice(30, 2, replace=False)])
+    return pool[rng.choice(len(pool), count, replace=False)]
+
+
 def final_images(folder: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The test images and their labels: for final tables only."""
     arrays = np.load(folder / "cifar10_test500.npz")
