@@ -39,12 +39,11 @@ class Search:
     counts: int
     mean: Array | None = None
 
-    def limits(self, factor: float, rows: slice) -> tuple[Array, Array]:
-        """The smallest and the largest count at a factor, for some statistics, [rows, 1]."""
-        if self.mean is None:
-            return np.zeros((1, 1), np.float32), np.full((1, 1), self.counts, np.float32)
-        level, mean = self.level.ravel()[rows], self.mean.ravel()[rows]
-        centre = resting_count(mean, level * factor, self.counts).astype(np.float32)[:, None]
+    def limits(self, factor: float) -> tuple[Array, Array]:
+        """The smallest and the largest count of each statistic at a factor, [statistics, 1]."""
+        centre = np.zeros((self.level.size, 1), np.float32)
+        if self.mean is not None:
+            centre[:, 0] = resting_count(self.mean.ravel(), self.level.ravel() * factor, self.counts)
         return np.maximum(centre - self.counts, 0), centre + self.counts
 
 
@@ -57,18 +56,18 @@ def add_errors(errors: Array, rows: Array, search: Search, factors: Array) -> No
     """Add sum (r - clip(floor(r n/f + 1/2), low, high) f/n)^2 to errors [factors, rows]; r = rows/level, n = counts."""
     level, counts = search.level.ravel(), search.counts
     inverse = np.divide(1, level, out=np.zeros(len(level)), where=level > 0).astype(np.float32)[:, None]
+    limits = [search.limits(f) for f in factors]
     step = max(1, _BLOCK // max(1, rows.shape[1]))
     for start in range(0, len(rows), step):
         for column in range(0, rows.shape[1], _BLOCK):
             part = slice(start, start + step)
             r = np.maximum(rows[part, column : column + _BLOCK] * inverse[part], 0, dtype=np.float32)
             q = np.empty_like(r)
-            for i, f in enumerate(factors):
+            for i, (f, (low, high)) in enumerate(zip(factors, limits, strict=True)):
                 np.multiply(r, np.float32(counts / f), out=q)
                 q += np.float32(0.5)
                 np.floor(q, out=q)
-                low, high = search.limits(f, part)
-                np.minimum(np.maximum(q, low, out=q), high, out=q)
+                np.minimum(np.maximum(q, low[part], out=q), high[part], out=q)
                 q *= np.float32(f / counts)
                 q -= r
                 errors[i, part] += np.einsum("ij,ij->i", q, q)
