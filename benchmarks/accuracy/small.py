@@ -2,8 +2,9 @@
 """Small networks: the share of arg maxima that equal the ANN's, by `matched` and other methods.
 
     python benchmarks/accuracy/small.py --data ../shared/data [--methods matched,dnisnm] [--timesteps 2,4,8]
+        [--calibration 1024] [--levels 4]
 
-Calibrated on 512 training samples, judged on up to 2,000 others; methods that depend on T are converted for each T.
+Calibrated on training samples, judged on up to 2,000 others; methods that depend on T are converted for each T.
 The keyword network is fed with MFCC of the spoken digits (see speech.py), which it was not trained on.
 """
 
@@ -26,13 +27,13 @@ from snncc.execute.torch_engine import Engine
 from snncc.ir.network import Network
 
 SCALED = Preprocessing(scale=1 / 255)
-CALIBRATED, JUDGED = 512, 2000
+LARGEST, JUDGED = 1024, 2000  # samples to calibrate and to judge
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 
 
 def mnist(folder: Path, shape: tuple[int, ...], size: int = 28) -> np.ndarray:
     """Handwritten digits, resized (bilinear) where the network takes larger ones."""
-    images = np.load(folder / "mnist_train.npz")["x"][: CALIBRATED + JUDGED].reshape(-1, 28, 28)
+    images = np.load(folder / "mnist_train.npz")["x"][: LARGEST + JUDGED].reshape(-1, 28, 28)
     if size != 28:
         from PIL import Image
 
@@ -40,6 +41,11 @@ def mnist(folder: Path, shape: tuple[int, ...], size: int = 28) -> np.ndarray:
             [np.asarray(Image.fromarray(i).resize((size, size), Image.Resampling.BILINEAR)) for i in images]
         )
     return images.reshape(-1, *shape)
+
+
+def cifar_images(folder: Path) -> np.ndarray:
+    """Training images of CIFAR-10."""
+    return sheets(folder, range(4))[0][: LARGEST + JUDGED]
 
 
 def digits(_: Path) -> np.ndarray:
@@ -54,8 +60,8 @@ NETWORKS: dict[str, tuple[str, Preprocessing, Source]] = {
     "MNIST LeNet": ("models/lenet-jinsoo__lenet.onnx", SCALED, lambda d: mnist(d, (1, 32, 32), 32)),
     "MNIST cnn_max": ("models/marabou__cnn_max_mninst2.onnx", SCALED, lambda d: mnist(d, (28, 28, 1))),
     "MNIST MLP 2 x 10": ("models/marabou__mnist2x10.onnx", SCALED, lambda d: mnist(d, (1, 28, 28))),
-    "CIFAR-10 ResNet-8": ("models/mlperf-tiny__ic_resnet8.onnx", RAW, lambda d: sheets(d, range(3))[0]),
-    "keywords DS-CNN": ("models/mlperf-tiny__kws_dscnn.onnx", RAW, lambda d: spoken_digits(d, CALIBRATED + JUDGED)),
+    "CIFAR-10 ResNet-8": ("models/mlperf-tiny__ic_resnet8.onnx", RAW, cifar_images),
+    "keywords DS-CNN": ("models/mlperf-tiny__kws_dscnn.onnx", RAW, lambda d: spoken_digits(d, LARGEST + JUDGED)),
 }
 
 
@@ -79,6 +85,8 @@ def main() -> None:
     parser.add_argument("--methods", default="matched,dnisnm")
     parser.add_argument("--granularity", choices=["neuron", "channel"], default="neuron")
     parser.add_argument("--timesteps", default="2,4,8")
+    parser.add_argument("--calibration", type=int, default=512)
+    parser.add_argument("--levels", type=int, default=1, choices=range(1, 5), help="spikes in one step, of `matched`")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -89,9 +97,13 @@ def main() -> None:
         file, preprocessing, source = NETWORKS[name]
         path = EXAMPLE / "digits.onnx" if file == "examples" else options.data / file
         made, samples = model(path, preprocessing, options.threads), source(options.data)
-        calibration, judged = made.dataset(samples[:CALIBRATED]), made.dataset(samples[CALIBRATED:])
+        first = min(LARGEST, len(samples) // 2)
+        calibration = made.dataset(samples[: min(first, options.calibration)])
+        judged = made.dataset(samples[first:])
         for method in options.methods.split(","):
             chosen = recipe.with_granularity(recipe.load_method(method), options.granularity)
+            if options.levels > 1:
+                chosen = recipe.with_levels(chosen, options.levels)
             row: list[float] = []
             for group in [(t,) for t in steps] if depends_on_timesteps(chosen) else [steps]:
                 network = pipeline.run(

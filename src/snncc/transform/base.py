@@ -70,7 +70,7 @@ class Context:
     fidelity: Fidelity = Fidelity.EXACT
     progress: Callable[[str, int, int], None] = lambda text, done, total: None
     cache: Statistics = field(default_factory=Statistics)
-    usual: tuple[Dataset, Statistics] | None = None
+    usual: dict[frozenset[str], tuple[Dataset, Statistics]] = field(default_factory=dict)
 
     @property
     def ann(self) -> Network:
@@ -107,7 +107,7 @@ class Context:
 
     def with_samples(self, count: int) -> Context:
         """The context of a pass that takes the first `count` calibration samples only, with statistics of their own."""
-        return replace(self, calibration=self.calibration.head(count), cache=Statistics())
+        return replace(self, calibration=self.calibration.head(count), cache=Statistics(), usual={})
 
     def typical(self, names: Sequence[str]) -> Context:
         """The context without calibration samples that are out of all proportion, which squared errors would follow.
@@ -115,15 +115,17 @@ class Context:
         A sample is left out where the power of one of the values `names` exceeds 25 times that which 95 % of the
         samples stay below. Fewer than 20 samples are all kept.
         """
-        if self.usual is None:
+        judged = frozenset(names)
+        if judged not in self.usual:
             kept = self.in_proportion(names)
             if kept.all():
-                self.usual = self.calibration, self.cache
+                self.usual[judged] = self.calibration, self.cache
             else:
                 left = f"{len(kept) - int(kept.sum())} of {len(kept)} calibration samples left out"
                 self.note("information", names[0], f"{left}: their activations are out of all proportion")
-                self.usual = self.calibration.subset(np.nonzero(kept)[0]), Statistics()
-        return replace(self, calibration=self.usual[0], cache=self.usual[1])
+                self.usual[judged] = self.calibration.subset(np.nonzero(kept)[0]), Statistics()
+        calibration, cache = self.usual[judged]
+        return replace(self, calibration=calibration, cache=cache)
 
     def in_proportion(self, names: Sequence[str]) -> np.ndarray:
         """Which calibration samples `typical` keeps."""
