@@ -34,7 +34,6 @@ VARIANTS: dict[str, Sequence[Change]] = {
     "per channel": (("minimize_threshold_error", "granularity", "channel"),),
     "no least squares": (("match_currents", "weights", False),),
     "no bias rounds": (("match_currents", "bias_rounds", 0),),
-    "six bias rounds": (("match_currents", "bias_rounds", 6),),
     "all rows": (("match_currents", "rows", 1 << 17),),
     "signed at -threshold": (("select_neuron", "negative", "signed"),),
     "no initial potential": (("initialize_membrane", "fraction", 0.0),),

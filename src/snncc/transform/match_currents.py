@@ -110,15 +110,15 @@ class Matching:
         source = neuron.inputs[0]
         return self.ann.value(source, index) - self.replay.mean(source, index)
 
-    def solve(self, branch: Branch, neuron: Neuron, strength: float, rows: int) -> None:
-        """Least squares of the residual on what the node sees, at random positions of all samples."""
+    def solve(self, branch: Branch, neuron: Neuron, strength: float, rows: int) -> bool:
+        """Least squares of the residual on what the node sees, at random positions of all samples; whether it can."""
         node, engine = branch.node, self.replay.engine
         weight, count = engine.arrays[node.weight], len(self.replay.batches)
         collected: list[tuple[Tensor, Tensor]] = []
         for index in range(count):
             residual = undo(self.net, branch, self.residual(neuron, index), engine.arrays)
             if residual is None:
-                return
+                return False
             total = positions(node, tuple(residual.shape))
             share = max(1, rows // count)
             every = torch.arange(total)
@@ -131,6 +131,7 @@ class Matching:
         if node.bias is not None:
             bias = engine.arrays[node.bias]
             self.put(node, node.bias, bias + intercept.reshape(-1).to(bias.dtype))
+        return True
 
     def fire(self, neuron: Neuron, shift: Tensor, rounds: int, axis: int) -> Tensor:
         """Run the neuron on its current plus a shift per channel; the shift follows the mean error for some rounds."""
@@ -184,7 +185,7 @@ def match_currents(
     """Correct each layer on spiking inputs, in topological order, every earlier layer already spiking.
 
         R = X - mean_t I(t);   (F'F + strength m 1) d = F'R;   W += d, b += intercept       (weights)
-        b += E[a - mean_t y(t)] per channel, `bias_rounds` times                              (bias)
+        b += E[a - mean_t y(t)] per channel, `bias_rounds` times           (neurons whose weights can't be matched)
 
     X and a are the ANN's pre-activation and activation, I and y the neuron's current and output over the design T,
     F what the weighted node sees of the mean spikes at up to `rows` random positions, m the mean diagonal of F'F. The
@@ -237,12 +238,10 @@ def match_currents(
 @torch.no_grad()
 def match_layer(work: Matching, neuron: Neuron, weights: bool, strength: float, rows: int, bias_rounds: int) -> Tensor:
     """Correct one layer; returns the shift of its current per channel."""
-    if weights:
-        for branch in branches(work.net, neuron):
-            work.solve(branch, neuron, strength, rows)
+    matched = [work.solve(branch, neuron, strength, rows) for branch in branches(work.net, neuron) if weights]
     axis = channel_axis(work.net, neuron)
     shape = [neuron.shape[axis] if i == axis else 1 for i in range(len(neuron.shape))]
-    return work.fire(neuron, torch.zeros(shape), bias_rounds, axis)
+    return work.fire(neuron, torch.zeros(shape), 0 if any(matched) else bias_rounds, axis)
 
 
 def largest(net: Network) -> int:
@@ -255,7 +254,7 @@ def with_shifts(net: Network, shifts: Mapping[str, Tensor]) -> Network:
     arrays: dict[str, Array] = {}
 
     def change(node: Node) -> Node | list[Node]:
-        if node.name not in shifts or not isinstance(node, Neuron):
+        if not isinstance(node, Neuron) or node.name not in shifts or not shifts[node.name].any():
             return node
         value = shifts[node.name].numpy().astype(np.float32)
         direct = [b for b in branches(net, node) if all(isinstance(p, Sum) and p.shape == b.node.shape for p in b.path)]
