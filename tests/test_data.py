@@ -240,6 +240,13 @@ def test_synthetic_inputs_are_reproducible_prefixes() -> None:
         synthetic((spec(None, None),), 1, seed=0)
 
 
+def test_fewer_samples_are_made_up_of_large_inputs() -> None:
+    sizes = {(3, 320, 320): 64, (2, 1 << 20): 10, (1 << 25,): 1}
+    assert {shape: len(synthetic((spec(None, *shape), spec(None, 2, name="b")), 64, 0)) for shape in sizes} == sizes
+    with pytest.raises(DataError, match="too large to make up a sample"):
+        synthetic((spec(None, 1 << 29),), 64, 0)
+
+
 # Images
 
 

@@ -116,8 +116,10 @@ def convert(
         raise UsageError("a method and a recipe file are given", cure="give one of them")
     searching = method == auto.NAME
     notes: tuple[str, ...] = ()
-    if (target is not None and not searching) or (searching and (options or levels)):
-        raise UsageError("a target and the search for it go together, without other options", cure="see --method auto")
+    if target is not None and not searching:
+        raise UsageError("--max-drop and --max-operations are targets of a search", cure="add --method auto")
+    if searching and (options or levels):
+        raise UsageError("--method auto chooses options and levels", cure="leave --set and --levels out")
     if isinstance(recipe, Recipe):
         chosen = recipe
     elif recipe is not None:
@@ -234,7 +236,7 @@ def simulate(
     from snncc.execute.engines import executor
     from snncc.execute.native.executor import NativeExecutor
     from snncc.execute.synapses import fan_out
-    from snncc.execute.synchronous import Synchronous
+    from snncc.execute.synchronous import QuantisedReference
     from snncc.execute.torch_engine import Engine
     from snncc.integer.beside import Beside
 
@@ -255,7 +257,7 @@ def simulate(
         fan_out=fan_out(network),
         timesteps=steps,
         progress=progress,
-        reference=Synchronous(Engine(network), max(1, steps), piece).outputs,
+        reference=QuantisedReference(Engine(network, device=device if engine == "torch" else "cpu"), piece),
         name=manifest.name,
         method=manifest.method,
         design_timesteps=manifest.timesteps,

@@ -36,30 +36,34 @@ def report_command(
     as_json: bool,
 ) -> None:
     """Show the report of BUNDLE (default: the newest *.snn here): what was lost, where and why."""
-    from snncc import api, console, manifest
+    from snncc import api, console, console_report, manifest
     from snncc.bundle import newest_bundle, open_bundle
     from snncc.report.attribution import layers_of, runs_of
+    from snncc.report.labels import short_names
 
     if bundle is None:
         bundle = newest_bundle(Path())
         console.notice(f"no bundle given: using {bundle.name}")
     opened = open_bundle(bundle)
-    if unknown := sorted(set(rasters) - set(layers_of(opened.network))):
+    layers = layers_of(opened.network)
+    named = {short: name for name, short in short_names(layers).items()} | {name: name for name in layers}
+    if unknown := sorted(set(rasters) - set(named)):
         raise UsageError(f"there is no layer {unknown[0]!r}", cure="`snncc report` lists the layers of spiking neurons")
+    wanted = [named[name] for name in rasters]
     steps = timesteps or opened.manifest.timesteps
     if diagnose and not quiet:
         console.notice(f"--diagnose: {runs_of(opened.network)} simulations of at most {samples} samples at T={steps}")
     began = time.perf_counter()
     with console.progress(quiet or as_json) as tell:
         result = api.report(
-            opened, timesteps=timesteps, data=data, samples=samples, rasters=rasters, diagnose=diagnose, progress=tell
+            opened, timesteps=timesteps, data=data, samples=samples, rasters=wanted, diagnose=diagnose, progress=tell
         )
     if diagnose and not quiet:
         console.notice(f"--diagnose took {time.perf_counter() - began:.0f} s")
     if as_json:
         console.plain(manifest.encode(result.report).decode().rstrip())
     else:
-        console.show_report(result.report, result.folder, quiet=quiet)
+        console_report.show_report(result.report, result.folder, quiet=quiet)
     if show and result.folder is not None:
         click.launch((result.folder / "report.html").resolve().as_uri())
 
@@ -102,7 +106,7 @@ def compare_command(
     """Convert MODEL by several methods and simulate each at several T: one table, one page."""
     import msgspec
 
-    from snncc import api, console, manifest
+    from snncc import api, console, console_report, manifest
     from snncc.data import Preprocessing
     from snncc.sources import model_name
 
@@ -134,4 +138,4 @@ def compare_command(
     if as_json:
         console.plain(manifest.encode(result.comparison).decode().rstrip())
     else:
-        console.show_comparison(result.comparison, result.folder)
+        console_report.show_comparison(result.comparison, result.folder)

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -16,16 +16,15 @@ from rich.table import Table
 
 from snncc.frontend.names import safe_name
 from snncc.report.document import decode
-from snncc.report.text import percent
+from snncc.report.text import DASH, percent
 
 if TYPE_CHECKING:
     from snncc.api import Converted
-    from snncc.compare import Comparison
     from snncc.errors import SnnccError
+    from snncc.execute.analog_tail import TailAgreement
     from snncc.execute.native.cost import LayerCost
     from snncc.frontend.inspect import Inspection
     from snncc.ir.analog_tail import AnalogTail
-    from snncc.report.document import Report
     from snncc.report.tables import Table as Cells
     from snncc.simulation import Simulation
 
@@ -76,22 +75,26 @@ def progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=ERR, transient=True, disable=quiet or not ERR.is_terminal) as bar:
         tasks: dict[str, Any] = {}
+        lock = threading.Lock()  # `compare` tells from several threads
 
         def tell(text: str, done: int, total: int) -> None:
-            if text not in tasks:
-                for task in tasks.values():
-                    bar.update(task, visible=False)
-                tasks[text] = bar.add_task(escape(text), total=total)
-            bar.update(tasks[text], completed=done)
+            with lock:
+                if text not in tasks:
+                    for task in tasks.values():
+                        bar.update(task, visible=False)
+                    tasks[text] = bar.add_task(escape(text), total=total)
+                bar.update(tasks[text], completed=done)
 
         yield tell
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
-    """A table fitted to the terminal; the first `left` columns are aligned left."""
-    shown = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int | Container[int] = 1) -> None:
+    """A table fitted to the terminal; the first `left` columns, or those that it holds, are aligned left."""
+    lefts = range(left) if isinstance(left, int) else left
+    OUT.print(f"[bold]{escape(title)}[/]")  # a table's own title would be folded at the table's width
+    shown = Table(header_style="bold")
     for i, column in enumerate(columns):
-        shown.add_column(column, justify="left" if i < left else "right", overflow="fold")
+        shown.add_column(column, justify="left" if i in lefts else "right", overflow="fold")
     for row in rows:
         shown.add_row(*[escape(cell) for cell in row])
     OUT.print(shown)
@@ -150,13 +153,14 @@ def tail_text(tail: AnalogTail) -> str:
 def show_converted(result: Converted) -> None:
     """What `convert` did."""
     manifest = result.manifest
+    seconds = [f"{result.seconds[f'{i} {r.name}']:.1f}" for i, r in enumerate(manifest.records)]
     rows = [
-        [r.name, r.fidelity, r.stage, "-" if r.error is None else f"{r.error:.2e}", str(len(r.changed))]
-        for r in manifest.records
+        [r.name, r.fidelity, r.stage, DASH if r.error is None else f"{r.error:.2e}", str(len(r.changed)), took]
+        for r, took in zip(manifest.records, seconds, strict=True)
     ]
     table(
         f"{safe_name(manifest.name)} by {manifest.method}, design T {manifest.timesteps}",
-        ("pass", "promises", "stage", "error", "nodes changed"),
+        ("pass", "promises", "stage", "error", "changed", "seconds"),
         rows,
         left=3,
     )
@@ -192,35 +196,35 @@ def show_converted(result: Converted) -> None:
 
 def show_simulation(result: Simulation, outputs: Sequence[str]) -> None:
     """What `simulate` measured."""
+    from snncc.report.curve import curves
+    from snncc.report.text import loss_split
+
     if result.synthetic:
         warn("these samples are synthetic inputs, not real data: give --data")
-    for name in outputs:
-        accuracy = by_output(result.accuracy, outputs)[name]
-        ann = by_output(result.ann_accuracy, outputs)[name]
+    for curve in curves(result, outputs):
+        name, labelled = curve.output, curve.metric == "accuracy"
         agreement, error = by_output(result.agreement, outputs)[name], by_output(result.error, outputs)[name]
         rows = [
-            [t, *([percent(accuracy[t])] if accuracy else []), percent(agreement[t]), f"{error[t]:.3e}"] for t in error
+            [str(p.t), percent(p.value), percent(agreement[str(p.t)]), percent(p.reference), f"{error[str(p.t)]:.3e}"]
+            for p in curve.points
         ]
-        if accuracy:
-            rows.append(["ANN", percent(ann), percent(1.0), "0"])
-        if (reference := result.reference) is not None:
-            values = [reference.accuracy, reference.agreement] if accuracy else [reference.agreement]
-            cells = [percent(by_output(value, outputs)[name]) for value in values]
-            rows.append([f"quantised, T={reference.timesteps}", *cells, "-"])
-        columns = ("T", *(["accuracy"] if accuracy else []), "agreement with ANN", "relative error")
+        rows.append(["ANN", percent(curve.ann), percent(1.0), DASH, "0"])
+        columns = ["T", "accuracy", "agreement with ANN", "quantised reference", "relative error"]
+        if not labelled:
+            columns, rows = columns[:1] + columns[2:], [row[:1] + row[2:] for row in rows[:-1]]
         title = f"{safe_name(result.name)} by {result.method}, {result.samples} samples, {result.device}"
         table(title + (f", output {safe_name(name)}" if len(outputs) > 1 else ""), columns, rows)
+        if split := loss_split(curve):
+            say(split)
         if (floats := result.float_snn) is not None:
             show_beside(
                 title,
-                accuracy,
+                by_output(result.accuracy, outputs)[name],
                 by_output(floats.accuracy, outputs)[name],
-                ann,
+                by_output(result.ann_accuracy, outputs)[name],
                 by_output(floats.agreement, outputs)[name],
             )
-    for name, agreed in result.analog_tail.items():
-        rows = [[t, percent(v), percent(agreed.equal[t]) if agreed.equal else "-"] for t, v in agreed.shape.items()]
-        table(f"analog tail, output {safe_name(name)}", ("T", "shape of the ANN's", "equal to the ANN's"), rows)
+    show_tail(result.analog_tail)
     rate = "-" if result.firing_rate is None else f"{result.firing_rate:.4f}"
     say(f"spikes per neuron and step at T={result.timesteps}: {rate} ({result.neurons:,} neurons)")
     say(f"synaptic operations per sample at T={result.timesteps}: {result.synaptic_operations:,.0f}")
@@ -228,6 +232,14 @@ def show_simulation(result: Simulation, outputs: Sequence[str]) -> None:
     say(f"within 1 point of the ANN from: {first}")
     if result.profile:
         show_profile(result.profile)
+
+
+def show_tail(found: Mapping[str, TailAgreement]) -> None:
+    """How the outputs behind the network agree with the ANN's."""
+    from snncc.report import tables
+
+    for name, agreement in found.items():
+        show_cells(f"Analog tail, output {safe_name(name)}", tables.tail(name, agreement))
 
 
 def show_profile(costs: Sequence[LayerCost]) -> None:
@@ -262,46 +274,5 @@ def show_cells(title: str, cells: Cells, columns: Sequence[str] = ()) -> None:
     """A table of the report, or some of its columns."""
     names = [column.name for column in cells.columns]
     kept = [names.index(name) for name in columns or names if name in names]
-    left = sum(not cells.columns[i].numeric for i in kept)
+    left = [place for place, i in enumerate(kept) if not cells.columns[i].numeric]
     table(title, [names[i] for i in kept], [[row[i].shown for i in kept] for row in cells.rows], left=left)
-
-
-def show_report(report: Report, folder: Path | None, *, quiet: bool = False) -> None:
-    """The report: verdict, diagnosis, layers, energy."""
-    from snncc.report import tables
-
-    say(report.verdict)
-    for warning in report.warnings:
-        warn(warning)
-    for i, advice in enumerate(report.advice):
-        say(f"- {advice.finding}")
-        if i + 1 == len(report.advice) or report.advice[i + 1].cure != advice.cure:
-            say(f"  -> {advice.cure}")
-    layers = ("layer", "cumulative", "isolated", "saturated", "dead", "rate")
-    on = f"{report.measured.samples} samples of {safe_name(report.measured.source)}, T={report.measured.timesteps}"
-    show_cells(f"Layers, {on}", tables.layers(report.layers), layers)
-    if report.attribution is not None:
-        found = report.attribution
-        title = f"Points of {found.metric} by layer, {found.samples} samples, {found.runs} simulations"
-        show_cells(title, tables.attribution(found), ("layer", "costs", "regained alone", "error left"))
-    cells = tables.energy(report.energy)
-    show_cells("Energy per sample, modelled", cells, [c.name for c in cells.columns if c.name != "unit"])
-    if folder is not None and not quiet:
-        say(f"page: {folder / 'report.html'}")
-
-
-def show_comparison(found: Comparison, folder: Path | None) -> None:
-    """Methods against T."""
-    from snncc.report import compare_page
-
-    if found.calibration.synthetic or found.data.synthetic:
-        warn("calibrated or measured on synthetic inputs, not real data: give --calib and --data")
-    title = f"{safe_name(found.name)}: {found.metric}, {found.data.count} samples of {safe_name(found.data.source)}"
-    show_cells(title, compare_page.entry_table(found))
-    runs = ("method", "design T", "rate", "operations", "energy: arithmetic", "with memory")
-    show_cells("What each run costs; energy over the quantised ANN", compare_page.run_table(found), runs)
-    for refusal in found.refused:
-        notice(f"{refusal.method}: {refusal.reason}")
-    say(compare_page.verdict(found))
-    if folder is not None:
-        say(f"page: {folder / 'compare.html'}")

@@ -27,7 +27,9 @@ from snncc.frontend.names import safe_name
 Split = Literal["calibration", "test"]
 
 _LIMIT = 8 << 30  # bytes, unpacked
-_MADE_UP = 1 << 30  # bytes of an input
+_MADE_UP = 80 << 20  # bytes of an input; 64 images of 320 x 320 need 75 MiB
+_LARGEST = 1 << 30  # bytes of one sample
+PREPROCESSING = "x becomes (x * scale - mean) / std, with one number each or one per channel"
 #: What the readers of zip and .npy raise for damaged files; NumPy's header goes through Python's own tokenizer.
 DAMAGED = (
     *(OSError, EOFError, ValueError, TypeError, KeyError, RuntimeError, NotImplementedError, OverflowError),
@@ -49,11 +51,12 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def __post_init__(self) -> None:
         if not all(map(math.isfinite, (self.scale, *self.mean, *self.std))):
-            raise DataError("preprocessing: scale, mean and std must be finite")
+            raise DataError("preprocessing: scale, mean and std must be finite", cure=PREPROCESSING)
         if any(std <= 0 for std in self.std):
-            raise DataError(f"preprocessing: std must be positive, given {list(self.std)}")
+            raise DataError(f"preprocessing: std must be positive, given {list(self.std)}", cure=PREPROCESSING)
         if self.mean and self.std and 1 not in (len(self.mean), len(self.std)) and len(self.mean) != len(self.std):
-            raise DataError(f"preprocessing: {len(self.mean)} means but {len(self.std)} standard deviations")
+            counts = f"{len(self.mean)} means but {len(self.std)} standard deviations"
+            raise DataError(f"preprocessing: {counts}", cure=PREPROCESSING)
 
     def apply(self, name: str, array: np.ndarray) -> np.ndarray:
         """`array`, samples on axis 0, as float32. Raises DataError when the channels cannot be told."""
@@ -69,7 +72,7 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         with np.errstate(over="ignore"):
             result = result.astype(np.float32)
         if not np.isfinite(result).all() and np.isfinite(array).all():
-            raise DataError(f"input {name!r}: preprocessing exceeds the range of float32")
+            raise DataError(f"input {name!r}: preprocessing exceeds the range of float32", cure=PREPROCESSING)
         return np.ascontiguousarray(self._moved(result))
 
     def shape(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -92,7 +95,8 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         found = [axis for axis in sorted(axes) if 0 < axis <= last and shape[axis] == channels]
         if not found:
             raise DataError(
-                f"input {name!r}: mean or std has {channels} entries, which no channel axis of {shown(shape)} has"
+                f"input {name!r}: mean or std has {channels} entries, which no channel axis of {shown(shape)} has",
+                cure=PREPROCESSING,
             )
         if len(found) > 1:
             raise DataError(
@@ -183,18 +187,22 @@ def read(
 
 
 def synthetic(specs: Sequence[InputSpec], count: int, seed: int) -> Dataset:
-    """`count` samples of standard normal floats; zeros for integers, which index in most models, and for bool.
+    """At most `count` samples (fewer large ones): normal floats; zeros for bool, and for integers, which often index.
 
     Sample i of an input depends on the seed, the input's position and i alone. Raises DataError for a free extent.
     """
-    inputs = {}
-    for index, spec in enumerate(specs):
+    for spec in specs:
         if None in spec.shape[1:]:
             raise DataError(f"input {spec.name!r} {shown(spec.shape)} has a free extent", cure="give the shape")
-        shape = (count, *(extent or 0 for extent in spec.shape[1:])) if spec.shape else ()
-        if math.prod(shape) * spec.dtype.itemsize > _MADE_UP:
-            reason = f"input {spec.name!r} {shown(spec.shape)} is too large to make up {count} samples of"
+        sample = math.prod(extent or 0 for extent in spec.shape[1:]) * spec.dtype.itemsize
+        if sample > _LARGEST:
+            reason = f"input {spec.name!r} {shown(spec.shape)} is too large to make up a sample of"
             raise DataError(reason, cure="give real ones")
+        if spec.shape and sample:
+            count = max(1, min(count, _MADE_UP // sample))
+    inputs = {}
+    for index, spec in enumerate(specs):
+        shape = (count, *(extent or 0 for extent in spec.shape[1:])) if spec.shape else ()
         if spec.dtype.kind in "fV":
             key = np.array([seed & (2**64 - 1), index], np.uint64)
             random = np.random.Generator(np.random.Philox(key=key))
@@ -229,7 +237,7 @@ def _dataset(
     if labels is not None and (labels.ndim != 1 or labels.dtype.kind not in "iu"):
         raise DataError(f"{source!r}: expected labels of integers [N], given {labels.dtype} {shown(labels.shape)}")
     if labels is not None and len(labels) != count:
-        raise DataError(f"{source!r}: {count} samples but {len(labels)} labels")
+        raise DataError(f"{source!r}: {count} samples but {len(labels)} labels", cure="give each sample its label")
     return Dataset(
         inputs=result,
         labels=None if labels is None else labels.astype(np.int64),

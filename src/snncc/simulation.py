@@ -24,17 +24,20 @@ from snncc.ir.nodes import NEURONS, Node
 from snncc.metrics import Energy, energies
 
 Array = npt.NDArray[Any]
+#: The outputs of the quantised reference for one batch at T, by name.
+ReferenceRun = Callable[[Mapping[str, Array], int], Mapping[str, Array]]
 SCHEMA = "snncc/simulate/1"
 #: "Within 1 point": the SNN's accuracy (or agreement, without labels) against the ANN's.
 POINT = 0.01
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
-    """What the quantised reference gives at T: the same network layer by layer, without time between the layers."""
+    """What the quantised reference gives at every T measured: the same network layer by layer, without time between
+    the layers. Fields as in `Simulation`."""
 
-    timesteps: int
     accuracy: Any
     agreement: Any
+    error: Any
 
 
 class Simulation(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,8 +48,8 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     last T. synaptic_operations: mean per sample at the last T, by real fan-out; graded_operations: those among them
     whose event carries another value than a spike's, so that each is a multiplication. energy: by the papers' models.
     within_one_point: the first T of those measured from which on the accuracy (agreement) is within 0.01 of the ANN's.
-    reference: the quantised reference at the last T; ANN - reference is lost by quantisation, reference - SNN by
-    asynchrony (either can be negative). float_snn: with --engine integer, the same network in floats.
+    reference: the quantised reference; ANN - reference is lost by quantisation, reference - SNN by asynchrony (either
+    can be negative). float_snn: with --engine integer, the same network in floats.
     analog_tail: how the outputs behind the network agree with the ANN's, by name, where there are any. profile: with
     --profile, what each layer cost in the native engine.
     """
@@ -171,11 +174,9 @@ def simulate_network(
     neurons: int,
     progress: Callable[[str, int, int], None],
     points: Sequence[int] = (),
-    reference: Callable[[Mapping[str, Array]], Mapping[str, Array]] | None = None,
+    reference: ReferenceRun | None = None,
 ) -> dict[str, Any]:
     """The measured part of a `Simulation`; `points`: the T to measure (default: 1, 2, 4, ... and T).
-
-    `reference` gives the outputs of the quantised reference for one batch.
 
     Raises DataError for labels that do not fit, UsageError for T < 1.
     """
@@ -185,7 +186,7 @@ def simulate_network(
         raise DataError(f"{data.source} holds no samples", cure="give at least one sample")
     points = tuple(points) or checkpoints(timesteps)
     tallies, tail = {name: Tally(points) for name in network.outputs}, TailTally(network, points)
-    synchronous = {name: Tally((timesteps,)) for name in network.outputs}
+    synchronous = {name: Tally(points) for name in network.outputs}
     positive, negative, done = 0.0, 0.0, 0
     events: dict[str, Array] = {}
     clamped: dict[str, int] = {}
@@ -195,15 +196,14 @@ def simulate_network(
         expected = truth.run(feeds, list(network.outputs), batch_axes=known)
         found = executor.run(feeds, timesteps, points, first_sample=done)
         count = len(next((a for a in feeds.values() if a.ndim), [None]))
-        for name, tally in tallies.items():
-            steps = [output_first(o, network[name], count) for o in found.outputs[name]]
-            tally.add(np.stack(steps), output_first(expected[name], network[name], count), labels)
-        for name, output in (reference(feeds) if reference is not None else {}).items():
-            synchronous[name].add(
-                output_first(output, network[name], count)[np.newaxis],
-                output_first(expected[name], network[name], count),
-                labels,
-            )
+        layered = [reference(feeds, t) for t in points] if reference is not None else []
+        for name in network.outputs:
+            node = network[name]
+            wanted = output_first(expected[name], node, count)
+            tallies[name].add(np.stack([output_first(o, node, count) for o in found.outputs[name]]), wanted, labels)
+            if layered:
+                means = [output_first(outputs[name], node, count) for outputs in layered]
+                synchronous[name].add(np.stack(means), wanted, labels)
         tail.add(found.outputs, expected)
         for name, counts in found.events.items():
             events[name] = events.get(name, 0) + counts.astype(np.float64)
@@ -218,24 +218,23 @@ def simulate_network(
     def whole(values: dict[str, Any]) -> Any:
         return values if several else next(iter(values.values()))
 
-    accuracy = {n: t.by_step(t.right, done) if labelled and t.classifies else None for n, t in tallies.items()}
+    def curves(found: Mapping[str, Tally]) -> dict[str, Any]:
+        right = {n: t.by_step(t.right, done) if labelled and t.classifies else None for n, t in found.items()}
+        return {
+            "accuracy": whole(right),
+            "agreement": whole({n: t.by_step(t.agree, done) for n, t in found.items()}),
+            "error": whole({n: t.by_step(t.squared, max(t.power, 1e-30)) for n, t in found.items()}),
+        }
+
     ann = {n: t.ann_right / done if labelled and t.classifies else None for n, t in tallies.items()}
-    agreement = {n: t.by_step(t.agree, done) for n, t in tallies.items()}
-
-    def shares(found: Mapping[str, Tally]) -> dict[str, Any]:
-        right = {n: float(t.right[-1] / done) if labelled and t.classifies else None for n, t in found.items()}
-        return {"accuracy": whole(right), "agreement": whole({n: float(t.agree[-1] / done) for n, t in found.items()})}
-
     first = next(iter(tallies))
     operations = {name: float((counts * fan_out[name]).sum()) for name, counts in events.items()}
     graded = sum(count for name, count in operations.items() if carries_values(network, network[name]))
-    target = 1.0 if ann[first] is None else ann[first]
-    curve = agreement[first] if accuracy[first] is None else accuracy[first]
+    tally, target = tallies[first], ann[first]
+    curve = tally.by_step(tally.agree if target is None else tally.right, done)
     return {
         "ann_accuracy": whole(ann),
-        "accuracy": whole(accuracy),
-        "agreement": whole(agreement),
-        "error": whole({n: t.by_step(t.squared, max(t.power, 1e-30)) for n, t in tallies.items()}),
+        **curves(tallies),
         "firing_rate": (positive + negative) / (neurons * timesteps * done) if neurons else None,
         "positive_spikes": positive / done,
         "negative_spikes": negative / done,
@@ -243,9 +242,9 @@ def simulate_network(
         "graded_operations": graded / done,
         "energy": energies(network, events, fan_out, timesteps=timesteps, samples=done),
         "clamped": clamped,
-        "reference": None if reference is None else Reference(timesteps=timesteps, **shares(synchronous)),
+        "reference": None if reference is None else Reference(**curves(synchronous)),
         "analog_tail": tail.agreement(),
-        "within_one_point": settled(curve or {}, float(target or 0.0)),
+        "within_one_point": settled(curve, 1.0 if target is None else target),
     }
 
 
@@ -270,7 +269,7 @@ def simulation(
     timesteps: int,
     progress: Callable[[str, int, int], None],
     points: Sequence[int] = (),
-    reference: Callable[[Mapping[str, Array]], Mapping[str, Array]] | None = None,
+    reference: ReferenceRun | None = None,
     **described: Any,
 ) -> Simulation:
     """A `Simulation` of `data`; `described`: the fields that name where network and data come from."""

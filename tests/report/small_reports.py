@@ -38,8 +38,8 @@ def chain(name: str = "r") -> tuple[onnx.ModelProto, Dataset]:
     return model, labelled(model, dataset(x=normal(5, 96, 6)))
 
 
-def residual(blocks: int) -> tuple[onnx.ModelProto, Dataset]:
-    """A residual network of 2 blocks + 1 convolutions and a read-out."""
+def residual(blocks: int, prefix: str = "") -> tuple[onnx.ModelProto, Dataset]:
+    """A residual network of 2 blocks + 1 convolutions and a read-out; `prefix` comes before the name of each value."""
     lines, last = ["h0 = Conv<pads=[1,1,1,1]>(x, first) r0 = Relu(h0)"], "r0"
     for i in range(blocks):
         lines.append(
@@ -50,6 +50,10 @@ def residual(blocks: int) -> tuple[onnx.ModelProto, Dataset]:
     lines.append(f"m = GlobalAveragePool({last}) f = Flatten(m) y = Gemm(f, u)")
     graph = f"g (float[N, 2, 6, 6] x) => (float[N, 3] y) {{ {' '.join(lines)} }}"
     model = parsed(graph, first=normal(1, 3, 2, 3, 3) / 4, w=normal(2, 3, 3, 3, 3) / 9, u=normal(3, 3, 3))
+    inner = {name for node in model.graph.node for name in node.output} - {"y"}
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [prefix + name if name in inner else name for name in names]
     return model, labelled(model, dataset(x=normal(4, 16, 2, 6, 6)))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_reports import HOSTILE, bundle, chain
+from small_reports import HOSTILE, bundle, chain, residual
 
 from snncc import api
 from snncc.report.document import Report
@@ -87,7 +87,7 @@ def test_charts_have_their_points(browser: Any, made: tuple[Report, Path]) -> No
     report, page = made
     show(browser, page)
     assert count(browser, "[data-chart=curve] circle.accuracy") == len(report.curves[0].points) == 8
-    assert count(browser, "[data-chart=curve] circle.reference") == 1
+    assert count(browser, "[data-chart=curve] circle.reference") == 8
     assert count(browser, "[data-chart=layers] circle.cumulative") == len(report.layers) == 4
     assert count(browser, "[data-chart=layers] circle.isolated") == 3
     assert count(browser, "[data-chart=attribution] rect.own") == 3
@@ -120,7 +120,9 @@ def test_hover_and_keyboard(browser: Any, made: tuple[Report, Path]) -> None:
     webdriver.ActionChains(browser).move_to_element(point).perform()
     assert tip.is_displayed()
     assert tip.text.startswith(f"T=6: {100 * report.curves[0].points[5].value:.1f} %")
-    browser.execute_script("document.querySelector('[data-chart=layers] circle').focus()")
+    browser.execute_script("document.querySelector('[data-chart=curve] circle.reference').focus()")
+    assert tip.text.startswith(f"T=1: quantised reference {100 * report.curves[0].points[0].reference:.1f} %")
+    browser.execute_script("document.querySelector('[data-chart=layers] circle.cumulative').focus()")
     assert tip.text.startswith("1 p: cumulative")
     webdriver.ActionChains(browser).send_keys("\ue00c").perform()  # escape
     assert not tip.is_displayed()
@@ -134,6 +136,35 @@ def test_widths_and_themes(browser: Any, made: tuple[Report, Path], width: int, 
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     paper = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert paper == ("rgb(15, 19, 24)" if dark else "rgb(255, 255, 255)")
+
+
+#: Labels of one chart whose boxes share more than a pixel, as pairs of their texts.
+OVERLAPS = """
+const found = [];
+for (const chart of document.querySelectorAll("svg.chart")) {
+  const texts = [...chart.querySelectorAll("text")].map((t) => [t.textContent, t.getBoundingClientRect()]);
+  texts.forEach(([name, a], i) => texts.slice(i + 1).forEach(([other, b]) => {
+    if (Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 &&
+        Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1) { found.push([name, other]); }
+  }));
+}
+return found;
+"""
+
+
+@pytest.mark.parametrize("blocks", [9, 27])
+def test_labels_of_deep_networks_do_not_overlap(browser: Any, tmp_path: Path, blocks: int) -> None:
+    made = bundle(tmp_path, *residual(blocks, prefix="/layer1/layer1.0/"), timesteps=16)
+    for width in (360, 1440):
+        show(browser, made / "report.html", width)
+        browser.execute_script("for (const d of document.querySelectorAll('details')) d.open = true")
+        assert browser.execute_script(OVERLAPS) == []
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    tall = "[...document.querySelectorAll('[aria-label=layers] tbody tr')].map(r => r.offsetHeight)"
+    assert len(set(browser.execute_script("return " + tall))) == 1  # each layer on one line
+    assert browser.execute_script(
+        "const box = document.querySelector('[aria-label=layers]'); return box.scrollWidth <= box.clientWidth"
+    )  # the whole table is seen at once
 
 
 def test_the_comparison(browser: Any, tmp_path: Path) -> None:

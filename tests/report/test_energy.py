@@ -45,7 +45,8 @@ def test_models_by_hand(tmp_path: Path) -> None:
     assert models["integer"].ann == pytest.approx(64 * per_mac, rel=1e-4)
     assert models["integer"].quantised == pytest.approx(64 * (3.1 * 32 / 1024 + 0.1), rel=1e-4)
     bits = additions * 72 + 88 * 64 + 24 * 16
-    whole = models["integer and memory"]
+    traffic, whole = models["memory traffic"], models["integer and memory"]
+    assert (traffic.snn, traffic.ann, traffic.quantised) == pytest.approx((bits, 64 * 16, 64 * 12), rel=1e-5)
     assert whole.snn == pytest.approx(models["integer"].snn + bits * 20 / 64, rel=1e-4)
     assert whole.quantised == pytest.approx(models["integer"].quantised + 64 * 12 * 20 / 64, rel=1e-4)
     assert all(m.source and m.formula and math.isfinite(m.snn) for m in e.models)

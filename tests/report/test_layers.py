@@ -102,14 +102,19 @@ def test_histogram_and_raster(measured: Any) -> None:
     assert len(report.rasters[0].neurons) > 1
 
 
-def test_quantised_reference(measured: Any) -> None:
+def test_the_quantised_reference_at_every_step_of_the_curve(measured: Any) -> None:
     _, found, report = measured
     w = {name: a.astype(np.float64) for name, a in WEIGHTS.items()}
-    p = found["p"].mean(0)
-    q, _ = fire(np.repeat((p @ w["v"])[None], T, 0), found["th"]["q"])
-    y, truth = q.mean(0) @ w["u"], np.maximum(found["c"], 0) @ w["u"]
-    assert report.reference.value == pytest.approx((y.argmax(1) == truth.argmax(1)).mean(), rel=1e-4)
-    assert report.reference.error == pytest.approx(relative(y, truth), rel=1e-3)
+    truth, curve = np.maximum(found["c"], 0) @ w["u"], report.curves[0]
+    assert [p.t for p in curve.points] == list(range(1, T + 1))
+    for p in curve.points:
+        first, _ = fire(np.repeat(found["a"][None], p.t, 0), found["th"]["p"])
+        second, _ = fire(np.repeat((first.mean(0) @ w["v"])[None], p.t, 0), found["th"]["q"])
+        y = second.mean(0) @ w["u"]
+        assert p.reference == pytest.approx((y.argmax(1) == truth.argmax(1)).mean(), rel=1e-4)
+        assert p.reference_error == pytest.approx(relative(y, truth), rel=1e-3)
+        assert p.quantisation + p.asynchrony == pytest.approx(curve.ann - p.value, abs=1e-5)
+        assert p.asynchrony == pytest.approx(p.reference - p.value, abs=1e-5)
 
 
 def test_shifted_values_are_found_from_the_known_ones(tmp_path: Path) -> None:

@@ -80,3 +80,15 @@ class Synchronous:
         """The network's outputs for one batch."""
         means, _ = self.run(feeds, {})
         return {name: means[name].cpu().numpy() for name in self.engine.network.outputs}
+
+
+@dataclass(frozen=True, slots=True)
+class QuantisedReference:
+    """The outputs of the quantised reference for one batch at any T; `piece`: steps held at once."""
+
+    engine: Engine
+    piece: int
+
+    def __call__(self, feeds: Mapping[str, Any], timesteps: int, /) -> dict[str, Array]:
+        """The outputs by name."""
+        return Synchronous(self.engine, timesteps, self.piece).outputs(feeds)

@@ -13,10 +13,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from snncc.frontend.names import safe_name
-
-WIDTH, WIDE, HEIGHT = 480, 900, 250
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 34
+WIDTH, HEIGHT = 480, 260
+LEFT, RIGHT, TOP, BOTTOM = 52, 14, 20, 40
 
 
 def join(parts: Iterable[Markup]) -> Markup:
@@ -97,6 +95,24 @@ def decades(values: Iterable[float]) -> tuple[float, float]:
     return max(min(least, top / 10), top * 1e-5), top
 
 
+def wide(layers: int) -> float:
+    """The width of a chart with one place for each layer."""
+    return min(1180.0, max(340.0, LEFT + RIGHT + 40.0 * layers))
+
+
+def numbered(layers: int, width: float) -> list[int]:
+    """The layers whose number fits below a chart of some width."""
+    return list(range(0, layers, max(1, math.ceil(layers * 24 / width))))
+
+
+def round_marks(low: float, high: float, most: int = 5) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten between two values, at most so many and zero among them."""
+    least = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(least))
+    step = next(power * k for k in (1, 2, 5, 10) if power * k >= least)
+    return [step * i for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
 def steps_axis(steps: Sequence[int]) -> tuple[Axis, list[int]]:
     """The axis of T, logarithmic, and its ticks."""
     axis = Axis(min(steps), max(steps), LEFT, WIDTH - RIGHT, logarithmic=True)
@@ -110,6 +126,13 @@ def steps_axis(steps: Sequence[int]) -> tuple[Axis, list[int]]:
     return axis, kept
 
 
+def fraction_axis(least: float) -> tuple[Axis, list[tuple[float, str]]]:
+    """The axis of fractions from `least` on, from a round percentage to 100 %, and its marks."""
+    base, step = next(((b, s) for b, s in ((90, 2), (75, 5), (50, 10)) if 100 * least >= b), (0, 25))
+    up = Axis(base / 100, 1, HEIGHT - BOTTOM, TOP)
+    return up, [(up(v / 100), f"{v} %") for v in range(base, 101, step)]
+
+
 def frame(
     x_ticks: Sequence[tuple[float, str]], y_ticks: Sequence[tuple[float, str]], x_name: str, width: float = WIDTH
 ) -> Markup:
@@ -118,7 +141,7 @@ def frame(
         [
             *(line(LEFT, y, width - RIGHT, y, "grid") for y, _ in y_ticks),
             *(text(LEFT - 6, y + 4, words, anchor="end") for y, words in y_ticks),
-            *(text(x, HEIGHT - BOTTOM + 16, words) for x, words in x_ticks),
+            *(text(x, HEIGHT - BOTTOM + 15, words) for x, words in x_ticks),
             text((LEFT + width - RIGHT) / 2, HEIGHT - 4, x_name),
         ]
     )
@@ -138,9 +161,10 @@ def against_steps(name: str, label: str, series: Sequence[Series], levels: Seque
     """Fractions against T; `levels` are horizontal lines (value, class, words)."""
     steps = sorted({int(x) for one in series for x, _, _ in one.places})
     across, ticks = steps_axis(steps)
-    up = Axis(0, 1, HEIGHT - BOTTOM, TOP)
+    least = min([*(y for one in series for _, y, _ in one.places), *(low for one in series for low, _ in one.band)])
+    up, marks = fraction_axis(min([least, *(value for value, _, _ in levels)]))
     parts = [
-        frame([(across(t), str(t)) for t in ticks], [(up(v / 4), f"{25 * v} %") for v in range(5)], "time steps T"),
+        frame([(across(t), str(t)) for t in ticks], marks, "time steps T"),
         *(line(LEFT, up(value), WIDTH - RIGHT, up(value), kind) for value, kind, _ in levels),
         *(text(LEFT + 6, up(value) - 5, words, anchor="start", kind="tick") for value, _, words in levels),
     ]
@@ -180,31 +204,21 @@ def by_layer(
     layers: Sequence[str],
     series: Sequence[tuple[str, Sequence[float | None]]],
     show: Callable[[float], str],
-    *,
-    logarithmic: bool,
 ) -> Markup:
-    """Values of layers in order, one line for each series; None leaves a gap."""
-    values = [v for _, column in series for v in column if v is not None]
-    if logarithmic:
-        low, high = decades(values)
-        up = Axis(low, high, HEIGHT - BOTTOM, TOP, logarithmic=True)
-        count = round(math.log10(high / low))
-        marks = [low * 10.0**i for i in range(0, count + 1, max(1, count // 4))]
-    else:
-        low, high = min(0.0, *values, 0.0), max(*values, 1e-9, 1e-9)
-        up = Axis(low, high, HEIGHT - BOTTOM, TOP)
-        marks = [low + (high - low) * i / 4 for i in range(5)]
-    across = Axis(0, max(1, len(layers) - 1), LEFT + 8, WIDE - RIGHT - 8)
-    every = max(1, math.ceil(len(layers) / 32))
-    ticks = [(across(i), str(i + 1)) for i in range(0, len(layers), every)]
-    parts = [frame(ticks, [(up(v), show(v)) for v in marks], "layer, from the input", WIDE)]
+    """Positive values of layers in order, logarithmic, one line for each series; None leaves a gap."""
+    low, high = decades(v for _, column in series for v in column if v is not None)
+    up = Axis(low, high, HEIGHT - BOTTOM, TOP, logarithmic=True)
+    count = round(math.log10(high / low))
+    marks = [low * 10.0**i for i in range(0, count + 1, max(1, count // 4))]
+    width = wide(len(layers))
+    across = Axis(0, max(1, len(layers) - 1), LEFT + 8, width - RIGHT - 8)
+    ticks = [(across(i), str(i + 1)) for i in numbered(len(layers), width)]
+    parts = [frame(ticks, [(up(v), show(v)) for v in marks], "layer, from the input", width)]
     for kind, column in series:
         known = [(i, v) for i, v in enumerate(column) if v is not None]
         parts.append(polyline([(across(i), up(v)) for i, v in known], f"line {kind}"))
-        parts += [
-            dot(across(i), up(v), kind, f"{i + 1} {safe_name(layers[i])}: {kind} {show(v)}", 3.5) for i, v in known
-        ]
-    return svg(label, join(parts), width=WIDE, name=name)
+        parts += [dot(across(i), up(v), kind, f"{i + 1} {layers[i]}: {kind} {show(v)}", 3.5) for i, v in known]
+    return svg(label, join(parts), width=width, name=name)
 
 
 def columns(
@@ -212,10 +226,10 @@ def columns(
 ) -> Markup:
     """One bar per layer, from zero up or down."""
     low, high = min(0.0, *values, 0.0), max(*values, 1e-9, 1e-9)
-    up, width = Axis(low, high, HEIGHT - BOTTOM, TOP), (WIDE - LEFT - RIGHT) / max(1, len(values))
-    every = max(1, math.ceil(len(layers) / 32))
-    ticks = [(LEFT + (i + 0.5) * width, str(i + 1)) for i in range(0, len(layers), every)]
-    marks = [(up(low + (high - low) * i / 4), show(low + (high - low) * i / 4)) for i in range(5)]
+    across = wide(len(layers))
+    up, width = Axis(low, high, HEIGHT - BOTTOM, TOP), (across - LEFT - RIGHT) / max(1, len(values))
+    ticks = [(LEFT + (i + 0.5) * width, str(i + 1)) for i in numbered(len(layers), across)]
+    marks = [(up(v), show(v)) for v in round_marks(low, high)]
     bars = [
         bar(
             LEFT + (i + 0.15) * width,
@@ -223,11 +237,14 @@ def columns(
             0.7 * width,
             max(0.5, abs(up(v) - up(0))),
             "own",
-            f"{i + 1} {safe_name(layers[i])}: {show(v)}",
+            f"{i + 1} {layers[i]}: {show(v)}",
         )
         for i, v in enumerate(values)
     ]
-    return svg(label, join([frame(ticks, marks, "layer, from the input", WIDE), *bars]), width=WIDE, name=name)
+    zero = line(LEFT, up(0), across - RIGHT, up(0), "axis")
+    return svg(
+        label, join([frame(ticks, marks, "layer, from the input", across), *bars, zero]), width=across, name=name
+    )
 
 
 def histogram(label: str, activations: Sequence[int], thresholds: Sequence[int], tip: str) -> Markup:
@@ -248,10 +265,13 @@ def histogram(label: str, activations: Sequence[int], thresholds: Sequence[int],
 def raster(label: str, rows: Sequence[str]) -> Markup:
     """Spikes: one row per neuron, one column per step, positive and negative ones as two paths."""
     steps = max((len(row) for row in rows), default=1)
-    cell = max(4.0, min(14.0, WIDTH / max(1, steps)))
-    size = 5.0
+    cell, size, bottom = max(5.0, min(28.0, 336 / max(1, steps))), 5.0, 24.0
+    height = max(1, len(rows)) * size
     box = f"h{number(cell - 1)}v{number(size - 1)}h{number(1 - cell)}z"
-    paths = []
+    marked = sorted({1, *round_marks(1, steps, 8), steps} if steps > 1 else {1})
+    parts = [line(0, height + 0.5, steps * cell, height + 0.5, "axis")]
+    parts += [text((t - 0.5) * cell, height + 12, number(t)) for t in marked if t == int(t)]
+    parts.append(text(steps * cell / 2, height + bottom, "time steps"))
     for sign, kind in (("+", "up"), ("-", "down")):
         marks = "".join(
             f"M{number(t * cell + 0.5)} {number(i * size + 0.5)}{box}"
@@ -260,5 +280,5 @@ def raster(label: str, rows: Sequence[str]) -> Markup:
             if found == sign
         )
         if marks:
-            paths.append(Markup('<path d="{}" class="{}"/>').format(marks, kind))
-    return svg(label, join(paths), width=steps * cell, height=max(1, len(rows)) * size, name="raster")
+            parts.append(Markup('<path d="{}" class="{}"/>').format(marks, kind))
+    return svg(label, join(parts), width=steps * cell, height=height + bottom + 2, name="raster")

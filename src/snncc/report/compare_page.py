@@ -9,7 +9,7 @@ from snncc.frontend.names import safe_name
 from snncc.report import charts
 from snncc.report.page import rendered
 from snncc.report.tables import Cell, Column, Table, figure, word
-from snncc.report.text import amount, percent, small
+from snncc.report.text import amount, interval, percent, small
 
 if TYPE_CHECKING:
     from snncc.compare import Comparison
@@ -41,11 +41,11 @@ def run_table(found: Comparison) -> Table:
         Column("method", False),
         Column("design T"),
         Column(found.metric),
-        Column("95 % from"),
-        Column("to"),
+        Column("95 % interval", help="Wilson interval"),
+        Column("quantised", help="the quantised reference: layer by layer, without time between the layers"),
         Column("rate", help="spikes per neuron and step"),
         Column("operations", help="synaptic operations per sample at the design T"),
-        Column("energy: arithmetic", help="over the quantised ANN"),
+        Column("energy", help="by arithmetic, over the quantised ANN"),
         Column("with memory", help="over the quantised ANN"),
     )
     rows = []
@@ -56,8 +56,8 @@ def run_table(found: Comparison) -> Table:
                 word(run.method),
                 figure(run.design, str(run.design)),
                 figure(last.value, percent(last.value)),
-                figure(last.low, percent(last.low)),
-                figure(last.high, percent(last.high)),
+                figure(last.low, interval(last.low, last.high)),
+                figure(last.reference, percent(last.reference)),
                 figure(run.firing_rate, small(run.firing_rate)),
                 figure(run.synaptic_operations, amount(run.synaptic_operations)),
                 figure(bare, f"{small(bare)}×"),
@@ -90,7 +90,7 @@ def compare_page(found: Comparison) -> bytes:
             (
                 float(e.timesteps),
                 e.value,
-                f"{name}, T={e.timesteps}: {percent(e.value)}, 95 % {percent(e.low)} to {percent(e.high)}",
+                f"{name}, T={e.timesteps}: {percent(e.value)}, 95 % {interval(e.low, e.high)}",
             )
             for e in sorted(at, key=lambda e: e.timesteps)
         ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from snncc.metrics import latency, lossless
 from snncc.report.document import Curve, Point, rounded
-from snncc.simulation import Simulation, settled
+from snncc.simulation import Reference, Simulation, settled
 
 #: The 97.5 % quantile of the normal distribution: two-sided 95 %.
 Z = 1.959963984540054
@@ -26,41 +27,62 @@ def wilson(value: float, count: int) -> tuple[float, float]:
     return max(0.0, (centre - width) / (1 + square)), min(1.0, (centre + width) / (1 + square))
 
 
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Accuracy (agreement, without labels) and error by T for one output."""
+
+    metric: Literal["accuracy", "agreement"]
+    values: Mapping[str, float]
+    error: Mapping[str, float]
+
+    @classmethod
+    def of(cls, found: Simulation | Reference, outputs: Sequence[str], name: str) -> Curves:
+        """Those of a simulation, or of the quantised reference."""
+        accuracy, agreement, error = (
+            by_output(value, outputs)[name] for value in (found.accuracy, found.agreement, found.error)
+        )
+        return cls("accuracy" if accuracy else "agreement", accuracy or agreement, error)
+
+
 def by_output(value: Any, outputs: Sequence[str]) -> Mapping[str, Any]:
     """A measured quantity by output name, whether there is one output or several."""
     return value if len(outputs) > 1 else {outputs[0]: value}
+
+
+def point(t: str, curve: Curves, reference: Curves | None, ann: float, samples: int) -> Point:
+    """One T, its interval and how its loss splits; `reference` is the curve of the quantised reference."""
+    value = curve.values[t]
+    low, high = wilson(value, samples)
+    layered = None if reference is None else reference.values[t]
+    return Point(
+        t=int(t),
+        value=value,
+        low=rounded(low) or 0.0,
+        high=rounded(high) or 0.0,
+        error=rounded(curve.error[t]) or 0.0,
+        reference=layered,
+        reference_error=None if reference is None else rounded(reference.error[t]),
+        quantisation=None if layered is None else rounded(ann - layered),
+        asynchrony=None if layered is None else rounded(layered - value),
+    )
 
 
 def curves(simulation: Simulation, outputs: Sequence[str]) -> tuple[Curve, ...]:
     """The curve of each output of a simulation."""
     found = []
     for name in outputs:
-        accuracy = by_output(simulation.accuracy, outputs)[name]
-        agreement = by_output(simulation.agreement, outputs)[name]
-        error = by_output(simulation.error, outputs)[name]
-        ann = by_output(simulation.ann_accuracy, outputs)[name] if accuracy else 1.0
-        values = accuracy or agreement
-        by_steps = {int(t): float(value) for t, value in values.items()}
-        points = []
-        for t, value in values.items():
-            low, high = wilson(value, simulation.samples)
-            points.append(
-                Point(
-                    t=int(t),
-                    value=value,
-                    low=rounded(low) or 0.0,
-                    high=rounded(high) or 0.0,
-                    error=rounded(error[t]) or 0.0,
-                )
-            )
+        curve = Curves.of(simulation, outputs, name)
+        reference = Curves.of(simulation.reference, outputs, name) if simulation.reference else None
+        ann = by_output(simulation.ann_accuracy, outputs)[name] if curve.metric == "accuracy" else 1.0
+        by_steps = {int(t): value for t, value in curve.values.items()}
         found.append(
             Curve(
                 output=name,
-                metric="accuracy" if accuracy else "agreement",
+                metric=curve.metric,
                 ann=ann,
                 samples=simulation.samples,
-                points=tuple(points),
-                within_one_point=settled(values, ann),
+                points=tuple(point(t, curve, reference, ann, simulation.samples) for t in curve.values),
+                within_one_point=settled(curve.values, ann),
                 lossless=lossless(by_steps, ann),
                 latency=latency(by_steps),
             )

@@ -11,7 +11,7 @@ import msgspec
 from snncc.frontend.names import safe_name
 from snncc.recipe import Recipe
 from snncc.report.document import Advice, Attribution, Curve, Energy, Layer, rounded
-from snncc.report.text import percent, points, small
+from snncc.report.text import percent, small
 
 #: An isolated or cumulative relative error above this is worth a word.
 WORTH = 0.01
@@ -62,8 +62,8 @@ def coarseness(layers: Sequence[Layer], recipe: Recipe) -> Iterator[Advice]:
             yield Advice(
                 rule="coarse",
                 layer=layer.name,
-                finding=f"{safe_name(layer.name)} counts too coarsely: fed with the ANN's own values its relative "
-                f"error is {small(layer.isolated)}",
+                finding=f"{safe_name(layer.name)} counts too coarsely (relative error {small(layer.isolated)} by "
+                "itself)",
                 cure=", or ".join(c for c in cures if c),
                 weight=rest,
             )
@@ -118,8 +118,8 @@ def cost_text(attribution: Attribution | None, layer: str | None) -> str:
     line = next((x for x in attribution.layers if x.layer == layer), None) if attribution else None
     if attribution is None or line is None or line.cost * attribution.samples < 1.5:
         return ""
-    whole = points(attribution.ann - attribution.snn)[1:]
-    return f"costs {points(line.cost)[1:]} of the {whole} points of {attribution.metric} lost"
+    whole = attribution.ann - attribution.snn
+    return f"costs {100 * line.cost:.1f} of the {100 * whole:.1f} points of {attribution.metric} lost"
 
 
 def losses(attribution: Attribution | None) -> Iterator[Advice]:
@@ -151,11 +151,12 @@ def overall(curve: Curve, energy: Energy, analog: float, synthetic: bool) -> Ite
         )
     last = curve.points[-1]
     if last.low <= curve.ann <= last.high and curve.within_one_point is not None:
+        smaller = f"T={curve.within_one_point}" if curve.within_one_point < last.t else "a smaller T"
         yield Advice(
             rule="lossless",
             layer=None,
             finding=f"no loss beyond chance at T={last.t}; within one point from T={curve.within_one_point}",
-            cure=f"T={curve.within_one_point} does" if curve.within_one_point < last.t else "a smaller T may do",
+            cure=f"convert for {smaller} and see whether it does",
             weight=0.0,
         )
     fair = energy.models[-1]

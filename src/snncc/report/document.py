@@ -51,13 +51,21 @@ class NoteLine(Part, frozen=True, kw_only=True):
 
 
 class Point(Part, frozen=True, kw_only=True):
-    """One T of a curve, with the 95 % Wilson interval and the relative error of the output."""
+    """One T of a curve, with the 95 % Wilson interval and the relative error of the output.
+
+    reference: the quantised reference, the same network run layer by layer, each layer fed with the mean of the one
+    before, on the same samples. quantisation: ANN - reference; asynchrony: reference - value; together what is lost.
+    """
 
     t: int
     value: float
     low: float
     high: float
     error: float
+    reference: float | None = None
+    reference_error: float | None = None
+    quantisation: float | None = None
+    asynchrony: float | None = None
 
 
 class Curve(Part, frozen=True, kw_only=True):
@@ -75,16 +83,6 @@ class Curve(Part, frozen=True, kw_only=True):
     within_one_point: int | None
     lossless: int | None
     latency: int | None
-
-
-class Reference(Part, frozen=True, kw_only=True):
-    """The quantised reference: the same network run layer by layer, each layer fed with the mean of the one before."""
-
-    timesteps: int
-    samples: int
-    metric: str
-    value: float
-    error: float | None
 
 
 class Spread(Part, frozen=True, kw_only=True):
@@ -292,7 +290,6 @@ class Report(Part, frozen=True, kw_only=True):
     notes: tuple[NoteLine, ...]
     simulation: Simulation
     curves: tuple[Curve, ...]
-    reference: Reference | None
     measured: Measured
     layers: tuple[Layer, ...]
     rasters: tuple[Raster, ...]

@@ -74,12 +74,24 @@ def energy(net: Network, simulation: Simulation) -> Energy:
     low = product(bits, WEIGHT_BITS) + INTEGER_ADD
     event = WEIGHT_BITS + 2 * POTENTIAL_BITS
     moved_snn = (additions + graded) * event + updates * 2 * POTENTIAL_BITS + dense * 2 * WEIGHT_BITS
+    moved_ann, moved_low = macs * 2 * WEIGHT_BITS, macs * (WEIGHT_BITS + bits)
     counts = {"additions": additions, "graded": graded, "dense": dense, "macs": float(macs)}
     papers = [
         model(m.model, m.formula, m.source, m.unit, snn=m.snn, ann=m.ann, quantised=None) for m in simulation.energy
     ]
     models = (
         *papers,
+        model(
+            "memory traffic",
+            "an event reads a weight (8 bits) and reads and writes a potential (32 bits), a neuron reads and writes "
+            "its potential at every step; a multiply-accumulate reads a weight and an activation, its sum stays in a "
+            "register",
+            FAIR,
+            "bit",
+            snn=moved_snn,
+            ann=moved_ann,
+            quantised=moved_low,
+        ),
         model(
             "integer",
             f"8-bit weights; addition 0.1 pJ, product 3.1 pJ · a · b / 32² for a and b bits; the ANN with 8 bits, the "
@@ -92,14 +104,12 @@ def energy(net: Network, simulation: Simulation) -> Energy:
         ),
         model(
             "integer and memory",
-            "as before, and 20 pJ per 64 bits moved: an event reads a weight (8 bits) and reads and writes a potential "
-            "(32 bits), a neuron reads and writes its potential at every step; a multiply-accumulate reads a weight "
-            "and an activation, its sum stays in a register",
+            "integer, and 20 pJ per 64 bits of memory traffic",
             f"{HOROWITZ}; {FAIR}",
             "pJ",
             snn=additions * INTEGER_ADD + (graded + dense) * full + moved_snn * PER_BIT,
-            ann=macs * (full + 2 * WEIGHT_BITS * PER_BIT),
-            quantised=macs * (low + (WEIGHT_BITS + bits) * PER_BIT),
+            ann=macs * full + moved_ann * PER_BIT,
+            quantised=macs * low + moved_low * PER_BIT,
         ),
     )
     return Energy(

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measuring layer by layer while simulating: an executor that looks on.
 
-Each layer is evaluated three times per batch: in the simulation (cumulative error); fed with the ANN's values at every
-step (isolated error); and layer by layer, each fed with the mean of the one before (the quantised reference). The
-latter two cost one evaluation of the ANN and the neurons' scans each.
+Each layer is evaluated twice per batch: in the simulation (cumulative error), and fed with the ANN's values at every
+step (isolated error), which costs one evaluation of the ANN and the neurons' scans.
 """
 
 from __future__ import annotations
@@ -21,13 +20,14 @@ from snncc.execute.ann import Truth
 from snncc.execute.synchronous import Synchronous
 from snncc.execute.torch_dispatch import events
 from snncc.execute.torch_engine import Engine
+from snncc.execute.torch_layout import Run
 from snncc.execute.torch_session import Session
 from snncc.ir.classes import node_class
 from snncc.ir.network import Network
 from snncc.ir.nodes import NEURONS, Affine, LeakyIF, MultiThreshold, Node
 from snncc.report.document import Layer, Raster, rounded
 from snncc.report.statistics import LayerSums
-from snncc.simulation import Counted, choices, output_first
+from snncc.simulation import Counted
 
 Array = npt.NDArray[Any]
 TWO_SIDED = (LeakyIF, MultiThreshold)
@@ -78,10 +78,6 @@ class Probe:
     events: dict[str, Array] = field(default_factory=dict)
     rasters: dict[str, Raster] = field(default_factory=dict)
     samples: int = 0
-    agreeing: int = 0
-    squared: float = 0.0
-    power: float = 0.0
-    reference: list[Array] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         net = self.network
@@ -110,7 +106,6 @@ class Probe:
         expected = ann_values(net, self.truth, list(dict.fromkeys([*names, *into.values()])), feeds)
         forced = {name: a for name, a in expected.items() if name in self.engine.emits}
         alone, currents = Synchronous(self.engine, timesteps, self.piece).run(feeds, forced)
-        synchronous, _ = Synchronous(self.engine, timesteps, self.piece).run(feeds, {})
         for name, sums in self.sums.items():
             total = watcher.totals.get(name)
             divisor = net.schedule.divisor(timesteps)
@@ -132,7 +127,7 @@ class Probe:
                 state = session.states.get(name)
                 if isinstance(state, tuple) and isinstance(state[0], Tensor) and state[0].shape == mean.shape:
                     sums.add_residual(to_numpy(state[0]), fired, a)
-        self.note(session, watcher, result, synchronous, expected)
+        self.note(session, watcher, result)
         return Counted(
             outputs={name: to_numpy(y) for name, y in result.outputs.items()},
             events={name: to_numpy(a.events) for name, a in result.activity.items()},
@@ -141,11 +136,8 @@ class Probe:
             clamped=result.clamps,
         )
 
-    def note(
-        self, session: Session, watcher: Watcher, result: Any, synchronous: Mapping[str, Tensor], expected: Any
-    ) -> None:
-        """Spikes, clamped entries, rasters and the quantised reference of one batch."""
-        first = self.network.outputs[0]
+    def note(self, session: Session, watcher: Watcher, result: Run) -> None:
+        """Spikes, clamped entries and rasters of one batch."""
         self.samples += session.samples
         for name, found in result.activity.items():
             sums = self.activity.setdefault(name, [0.0, 0.0])
@@ -156,13 +148,6 @@ class Probe:
             self.clamped[name] = self.clamped.get(name, 0) + count
         for name, pieces in watcher.rasters.items():
             self.rasters[name] = raster(name, torch.cat(pieces))
-        if first in expected:
-            node = self.network[first]
-            y, a = output_first(to_numpy(synchronous[first]), node), output_first(expected[first], node)
-            self.reference.append(choices(y))
-            self.agreeing += int((choices(y) == choices(a)).sum())
-            self.squared += float(np.square(y.astype(np.float64) - a.reshape(y.shape)).sum())
-            self.power += float(np.square(a.astype(np.float64)).sum())
 
     def lines(self, fan_out: Mapping[str, Array]) -> list[Layer]:
         """The lines of the report, in the order of the network."""

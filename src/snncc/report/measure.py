@@ -7,15 +7,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from snncc.data import Dataset
 from snncc.execute.ann import Truth
 from snncc.execute.plan import BUDGET, plan
 from snncc.execute.synapses import fan_out
+from snncc.execute.synchronous import QuantisedReference
 from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.network import Network
-from snncc.report.document import Layer, Measured, Raster, Reference, rounded
+from snncc.report.document import Layer, Measured, Raster
 from snncc.report.layers import Probe
 from snncc.simulation import Simulation, checkpoints, simulation
 
@@ -24,7 +23,7 @@ Progress = Callable[[str, int, int], None]
 SAMPLES, LEAST = 64, 8
 WORK = 1e11
 #: Up to this T the curve has every T, beyond it the powers of two.
-EVERY = 32
+EVERY = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +33,18 @@ class Findings:
     simulation: Simulation
     layers: tuple[Layer, ...]
     rasters: tuple[Raster, ...]
-    reference: Reference | None
     measured: Measured
+
+
+def curve_points(timesteps: int) -> tuple[int, ...]:
+    """The T of the curve."""
+    return tuple(sorted({*range(1, min(timesteps, EVERY) + 1), *checkpoints(timesteps)}))
 
 
 def affordable(net: Network, timesteps: int, samples: int) -> int:
     """How many samples the measurement takes."""
-    cost = sum(multiply_accumulates(net, node) for node in net.nodes) * timesteps
+    passes = timesteps + len(curve_points(timesteps)) + 1  # simulated, the quantised reference at every T, isolated
+    cost = sum(multiply_accumulates(net, node) for node in net.nodes) * passes
     return min(samples, SAMPLES, max(LEAST, int(WORK // max(1, cost))))
 
 
@@ -63,7 +67,6 @@ def measure(
     entries = sum(math.prod(node.shape) for node in net.nodes if node.inputs)
     batch = max(1, min(batch, BUDGET // (4 * max(1, entries))))
     probe, fan = Probe(net, truth, timesteps, piece, wanted), fan_out(net)
-    points = tuple(range(1, timesteps + 1)) if timesteps <= EVERY else checkpoints(timesteps)
     found = simulation(
         net,
         truth,
@@ -73,7 +76,8 @@ def measure(
         fan_out=fan,
         timesteps=timesteps,
         progress=progress,
-        points=points,
+        points=curve_points(timesteps),
+        reference=QuantisedReference(probe.engine, piece),
         name=name,
         method=method,
         design_timesteps=design,
@@ -87,26 +91,5 @@ def measure(
         simulation=found,
         layers=lines,
         rasters=tuple(probe.rasters[n] for n in sorted(probe.rasters, key=[x.name for x in net.nodes].index)),
-        reference=reference(probe, data, found),
         measured=Measured(source=source, synthetic=synthetic, samples=len(data), timesteps=timesteps),
-    )
-
-
-def reference(probe: Probe, data: Dataset, found: Simulation) -> Reference | None:
-    """What the quantised reference chose."""
-    if not probe.reference:
-        return None
-    chosen = np.concatenate(probe.reference)
-    several = len(probe.network.outputs) > 1
-    accuracy = found.accuracy
-    judged = data.labels is not None and (
-        accuracy[probe.network.outputs[0]] is not None if several else accuracy is not None
-    )
-    right = float((chosen == data.labels).mean()) if judged else probe.agreeing / max(1, probe.samples)
-    return Reference(
-        timesteps=probe.timesteps,
-        samples=probe.samples,
-        metric="accuracy" if judged else "agreement",
-        value=rounded(right) or 0.0,
-        error=rounded(probe.squared / max(probe.power, 1e-30)),
     )

@@ -13,9 +13,22 @@ from markupsafe import Markup
 
 from snncc.frontend.names import safe_name
 from snncc.report import charts, tables
-from snncc.report.document import Curve, Report
+from snncc.report.document import Curve, Point, Report
 from snncc.report.graph import network_graph
-from snncc.report.text import amount, at, certificate_text, count, percent, points, small
+from snncc.report.labels import short_names
+from snncc.report.text import (
+    amount,
+    at,
+    certificate_text,
+    count,
+    interval,
+    loss_split,
+    lost,
+    percent,
+    points,
+    ratio,
+    small,
+)
 
 
 def integrity(content: str) -> str:
@@ -40,34 +53,38 @@ def rendered(template: str, **values: Any) -> bytes:
     return environment.get_template(template).render(**found, names=safe_name, **values).encode()
 
 
-def point_tip(curve: Curve, index: int) -> str:
+def point_tip(curve: Curve, p: Point) -> str:
     """A point of a curve in words."""
-    p = curve.points[index]
-    interval = f"95 % {percent(p.low)} to {percent(p.high)}"
-    return f"T={p.t}: {percent(p.value)} {curve.metric}, {interval}, error {small(p.error)}"
+    return f"T={p.t}: {percent(p.value)} {curve.metric}, 95 % {interval(p.low, p.high)}, error {small(p.error)}"
+
+
+def reference_tip(curve: Curve, p: Point) -> str:
+    """A point of the quantised reference in words."""
+    return (
+        f"T={p.t}: quantised reference {percent(p.reference)} {curve.metric}; "
+        f"{lost(p.quantisation or 0.0, 'quantisation')}, {lost(p.asynchrony or 0.0, 'asynchrony')}"
+    )
 
 
 def curve_chart(report: Report, curve: Curve) -> dict[str, Any]:
-    """Accuracy against T."""
-    places = [(float(p.t), p.value, point_tip(curve, i)) for i, p in enumerate(curve.points)]
-    series = [charts.Series(curve.metric, places, [(p.low, p.high) for p in curve.points])]
-    reference, last = report.reference, curve.points[-1].t
+    """Accuracy against T, with the ANN's and the quantised reference's."""
+    known = [(float(p.t), p.reference, reference_tip(curve, p)) for p in curve.points if p.reference is not None]
+    series = [charts.Series("reference", known)] if known else []
+    places = [(float(p.t), p.value, point_tip(curve, p)) for p in curve.points]
+    series.append(charts.Series(curve.metric, places, [(p.low, p.high) for p in curve.points]))
     caption = [
         f"{curve.metric} of {safe_name(curve.output)} against T with 95 % Wilson intervals, {curve.samples} samples",
-        f"within one point of the ANN from: {at(curve.within_one_point)}",
-        f"lossless at: {at(curve.lossless)}",
+        f"within one point of the ANN: {at(curve.within_one_point)}",
+        f"lossless: {at(curve.lossless)}",
         f"C_T (within 2 % of the last): {at(curve.latency)}",
+        f"one network, made for T={report.timesteps}, read at every T",
     ]
-    shown = reference is not None and curve is report.curves[0] and reference.metric == curve.metric
-    if shown and reference is not None and reference.timesteps <= last:
-        words = (
-            f"quantised reference at T={reference.timesteps}: {percent(reference.value)} ({reference.samples} samples)"
-        )
-        series.append(charts.Series("reference", [(float(reference.timesteps), reference.value, words)]))
-        caption.append(words)
     levels = [(curve.ann, "level", f"ANN {percent(curve.ann)}")] if curve.metric == "accuracy" else []
     return {
         "svg": charts.against_steps("curve", f"{curve.metric} against T", series, levels),
+        "metric": curve.metric,
+        "reference": bool(known),
+        "split": loss_split(curve),
         "caption": "; ".join(caption),
     }
 
@@ -76,10 +93,10 @@ def layer_part(report: Report) -> dict[str, Any]:
     """The chart and table of layers."""
     lines = report.layers
     series = [
-        ("cumulative", [x.cumulative for x in lines]),
         ("isolated", [x.isolated if x.thresholds else None for x in lines]),
+        ("cumulative", [x.cumulative for x in lines]),
     ]
-    chart = charts.by_layer("layers", "error by layer", [x.name for x in lines], series, small, logarithmic=True)
+    chart = charts.by_layer("layers", "error by layer", [safe_name(x.name) for x in lines], series, small)
     table = tables.layers(lines)
     return {"svg": chart, "columns": table.columns, "rows": table.rows}
 
@@ -90,7 +107,7 @@ def attribution_part(report: Report) -> dict[str, Any] | None:
     if found is None:
         return None
     table = tables.attribution(found)
-    names, costs = [x.layer for x in found.layers], [x.cost for x in found.layers]
+    names, costs = [safe_name(x.layer) for x in found.layers], [x.cost for x in found.layers]
     return {
         "svg": charts.columns("attribution", "cost by layer", names, costs, points),
         "columns": table.columns,
@@ -145,7 +162,7 @@ def integer_part(report: Report) -> dict[str, Any] | None:
 
 def histogram_parts(report: Report) -> list[dict[str, Any]]:
     """One small chart per layer with thresholds."""
-    parts = []
+    parts, labels = [], short_names(line.name for line in report.layers)
     for i, line in enumerate(report.layers):
         if line.histogram is None or line.thresholds is None:
             continue
@@ -156,7 +173,7 @@ def histogram_parts(report: Report) -> list[dict[str, Any]]:
         )
         label = f"activations and thresholds of {safe_name(line.name)}"
         chart = charts.histogram(label, h.activations, h.thresholds, tip)
-        parts.append({"svg": chart, "caption": f"{i + 1} {safe_name(line.name)}, 0 to {small(h.top)}"})
+        parts.append({"svg": chart, "caption": f"{i + 1} {labels[line.name]}, 0 to {small(h.top)}"})
     return parts
 
 
@@ -169,6 +186,42 @@ def raster_parts(report: Report) -> list[dict[str, Any]]:
         caption = f"{name}: {len(found.rows)} of {found.of:,} neurons, {steps} steps, the first sample"
         parts.append({"svg": charts.raster(f"spikes of {name}", found.rows), "caption": caption})
     return parts
+
+
+def tail_parts(report: Report) -> list[dict[str, Any]]:
+    """How each output of the analog tail agrees with the ANN's."""
+    found = report.simulation.analog_tail.items()
+    return [{"name": safe_name(name), "table": tables.tail(name, agreement)} for name, agreement in found]
+
+
+def advice_part(report: Report) -> list[dict[str, Any]]:
+    """The findings, the name of the layer apart; a cure stands behind the last finding that it is for."""
+    parts = []
+    for found, after in zip(report.advice, [*report.advice[1:], None], strict=True):
+        name = safe_name(found.layer) if found.layer else ""
+        name = name if name and found.finding.startswith(name) else ""
+        cure = "" if after is not None and after.cure == found.cure else found.cure
+        parts.append({"rule": found.rule, "name": name, "text": found.finding.removeprefix(name), "cure": cure})
+    return parts
+
+
+def figures_part(report: Report) -> list[tuple[str, str]]:
+    """The figures of the verdict at a glance, each with its name."""
+    curve, last, e = report.curves[0], report.curves[0].points[-1], report.energy
+    found = [(f"{curve.metric} at T={last.t}", percent(last.value))]
+    if curve.metric == "accuracy":
+        found.append(("of the ANN", percent(curve.ann)))
+    if last.reference is not None:
+        lost_to = {"quantisation": last.quantisation or 0.0, "asynchrony": last.asynchrony or 0.0}
+        found += [(f"lost to {cause}", f"{100 * value:.1f} points") for cause, value in lost_to.items()]
+    bare, whole = e.models[-2:]
+    return [
+        *found,
+        ("lossless", at(curve.lossless)),
+        ("operations fed by spikes", percent(report.operations.get("spikes"))),
+        (f"energy of the {e.bits}-bit ANN, modelled", ratio(bare.snn, bare.quantised)),
+        ("the same with memory", ratio(whole.snn, whole.quantised)),
+    ]
 
 
 def largest_first(counts: Mapping[str, float]) -> list[tuple[str, float]]:
@@ -192,6 +245,9 @@ def page(report: Report) -> bytes:
     return rendered(
         "report.html",
         r=report,
+        figures=figures_part(report),
+        advice=advice_part(report),
+        tails=tail_parts(report),
         curves=[curve_chart(report, curve) for curve in report.curves],
         steps={
             "columns": step_table.columns,
@@ -208,11 +264,11 @@ def page(report: Report) -> bytes:
         energy={
             "columns": energy_table.columns,
             "rows": energy_table.rows,
-            "caption": f"Per sample at T={e.timesteps}: {amount(e.additions)} additions of spikes by real fan-out, "
-            f"{amount(e.graded)} events that carry values, {amount(e.dense)} multiply-accumulates that no event drives "
-            f"(the input's are computed once); the ANN needs {amount(float(e.multiply_accumulates))} "
-            f"multiply-accumulates. Its fair rival is the same network with {e.bits}-bit activations. "
-            "Models of counted operations, not measurements.",
+            "caption": f"Per sample at T={e.timesteps}: {small(report.simulation.firing_rate)} spikes per neuron and "
+            f"step; {amount(e.additions)} additions of spikes by real fan-out, {amount(e.graded)} events that carry "
+            f"values, {amount(e.dense)} multiply-accumulates that no event drives (the input's are computed once); the "
+            f"ANN needs {amount(float(e.multiply_accumulates))} multiply-accumulates. Its fair rival is the same "
+            f"network with {e.bits}-bit activations. Models of counted operations, not measurements.",
         },
         graph=graph_part(report),
         passes={"columns": pass_table.columns, "rows": pass_table.rows},

@@ -82,7 +82,6 @@ def report(
         ),
         simulation=findings.simulation,
         curves=curves(findings.simulation, network.outputs),
-        reference=findings.reference,
         measured=findings.measured,
         layers=findings.layers,
         rasters=findings.rasters,

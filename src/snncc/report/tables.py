@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from snncc.execute.analog_tail import TailAgreement
 from snncc.frontend.names import safe_name
 from snncc.integer.part import IntegerPart
 from snncc.report.document import Attribution, Curve, Energy, Layer, PassLine, Search, rounded
-from snncc.report.text import amount, count, percent, points, ratio, small
+from snncc.report.labels import short_names
+from snncc.report.text import amount, count, interval, percent, points, quantity, ratio, small
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +25,12 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell: its text, and its number if it has one."""
+    """A cell: its text, its number if it has one, and what a short name stands for."""
 
     shown: str
     numeric: bool = False
     value: float | None = None
+    full: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,12 @@ def word(text: str) -> Cell:
     return Cell(safe_name(text))
 
 
+def layer(name: str, labels: Mapping[str, str]) -> Cell:
+    """A cell with the short name of a layer."""
+    full, short = safe_name(name), labels[name]
+    return Cell(short, full=full if short != full else "")
+
+
 def figure(value: float | None, shown: str) -> Cell:
     """A cell with a number."""
     return Cell(shown, True, value)
@@ -55,23 +64,22 @@ def over(value: float, other: float | None) -> float | None:
 
 def steps(curve: Curve) -> Table:
     """The curve as numbers."""
-    columns = (
-        Column("T"),
-        Column(curve.metric),
-        Column("95 % from"),
-        Column("to"),
-        Column("error", help="squared error of the output over its power"),
-    )
-    rows = [
-        [
-            figure(p.t, str(p.t)),
-            figure(p.value, percent(p.value)),
-            figure(p.low, percent(p.low)),
-            figure(p.high, percent(p.high)),
-            figure(p.error, small(p.error)),
+    columns = [Column("T"), Column(curve.metric), Column("95 % interval", help="Wilson interval")]
+    split = any(p.reference is not None for p in curve.points)
+    if split:
+        columns += [
+            Column("quantised", help="the quantised reference: layer by layer, without time between the layers"),
+            Column("quantisation", help="points lost to quantisation: ANN - reference; negative ones are gained"),
+            Column("asynchrony", help="points lost to asynchrony: reference - SNN; negative ones are gained"),
         ]
-        for p in curve.points
-    ]
+    columns.append(Column("error", help="squared error of the output over its power"))
+    rows = []
+    for p in curve.points:
+        row = [figure(p.t, str(p.t)), figure(p.value, percent(p.value)), figure(p.low, interval(p.low, p.high))]
+        if split:
+            row.append(figure(p.reference, percent(p.reference)))
+            row += [figure(v, points(v)) for v in (p.quantisation, p.asynchrony)]
+        rows.append([*row, figure(p.error, small(p.error))])
     return Table(columns, rows)
 
 
@@ -96,16 +104,21 @@ LAYER_COLUMNS = (
 )
 
 
+def kind(name: str, role: str) -> str:
+    """The type of a node, and its class where the type does not say it."""
+    return name if role == "spiking" or name.lower() == role else f"{name}, {role}"
+
+
 def layers(lines: Sequence[Layer]) -> Table:
     """The table of layers."""
-    rows = []
+    rows, labels = [], short_names(line.name for line in lines)
     for i, line in enumerate(lines):
         middle = line.thresholds.median if line.thresholds else None
         rows.append(
             [
                 figure(i + 1, str(i + 1)),
-                word(line.name),
-                word(f"{line.kind}" if line.role == "spiking" else f"{line.kind}, {line.role}"),
+                layer(line.name, labels),
+                word(kind(line.kind, line.role)),
                 figure(line.cumulative, small(line.cumulative)),
                 figure(line.isolated, small(line.isolated)),
                 figure(line.correlation, small(line.correlation)),
@@ -127,6 +140,7 @@ def layers(lines: Sequence[Layer]) -> Table:
 
 def attribution(found: Attribution) -> Table:
     """What each layer costs."""
+    labels = short_names(line.layer for line in found.layers)
     columns = (
         Column("#"),
         Column("layer", False),
@@ -137,7 +151,7 @@ def attribution(found: Attribution) -> Table:
     rows = [
         [
             figure(i + 1, str(i + 1)),
-            word(line.layer),
+            layer(line.layer, labels),
             figure(line.cost, points(line.cost)),
             figure(line.regained, points(line.regained)),
             figure(line.error, small(line.error)),
@@ -151,7 +165,6 @@ def energy(found: Energy) -> Table:
     """The models, one row each."""
     columns = (
         Column("model", False),
-        Column("unit", False),
         Column("SNN"),
         Column("ANN"),
         Column(f"{found.bits}-bit ANN"),
@@ -161,10 +174,7 @@ def energy(found: Energy) -> Table:
     rows = [
         [
             word(m.name),
-            word(m.unit),
-            figure(m.snn, amount(m.snn)),
-            figure(m.ann, amount(m.ann)),
-            figure(m.quantised, amount(m.quantised)),
+            *(figure(value, quantity(value, m.unit)) for value in (m.snn, m.ann, m.quantised)),
             figure(over(m.snn, m.ann), ratio(m.snn, m.ann)),
             figure(over(m.snn, m.quantised), ratio(m.snn, m.quantised)),
         ]
@@ -225,8 +235,23 @@ def passes(lines: Sequence[PassLine]) -> Table:
     return Table(columns, rows)
 
 
+def tail(name: str, found: TailAgreement) -> Table:
+    """How an output of the analog tail agrees with the ANN's, by T."""
+    columns = (
+        Column("T"),
+        Column("shape of the ANN's", help=f"share of samples for which {safe_name(name)} has the shape of the ANN's"),
+        Column("equal to the ANN's", help="share of samples with the ANN's result; indices and truth values only"),
+    )
+    rows = []
+    for t, shape in found.shape.items():
+        equal = found.equal[t] if found.equal else None
+        rows.append([figure(int(t), t), figure(shape, percent(shape)), figure(equal, percent(equal))])
+    return Table(columns, rows)
+
+
 def widths(found: IntegerPart) -> Table:
     """The range of every quantity of the integer network."""
+    labels = short_names(w.layer for w in found.widths)
     columns = (
         Column("layer", numeric=False),
         Column("quantity", numeric=False, help="value and membrane with all partial sums; sum over the steps"),
@@ -236,7 +261,7 @@ def widths(found: IntegerPart) -> Table:
     )
     rows = [
         (
-            word(safe_name(w.layer)),
+            layer(w.layer, labels),
             word(w.quantity),
             figure(w.smallest, f"{w.smallest:,}"),
             figure(w.largest, f"{w.largest:,}"),

@@ -6,12 +6,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from snncc.frontend.names import safe_name
-from snncc.report.document import Report
+from snncc.report.document import Curve, Report
 
 if TYPE_CHECKING:
     from snncc.certify import Certificate
 
 DASH = "-"
+PREFIXES = (
+    *((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")),
+    *((1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p")),
+)
 
 
 def percent(value: float | None) -> str:
@@ -19,9 +23,17 @@ def percent(value: float | None) -> str:
     return DASH if value is None else f"{100 * value:.1f} %"
 
 
+def interval(low: float, high: float) -> str:
+    """An interval of fractions."""
+    return f"{100 * low:.1f} to {percent(high)}"
+
+
 def points(value: float | None) -> str:
     """A difference of fractions in points."""
-    return DASH if value is None else f"{100 * value:+.1f}"
+    if value is None:
+        return DASH
+    text = f"{100 * value:+.1f}"
+    return text if float(text) else "0.0"
 
 
 def small(value: float | None) -> str:
@@ -36,12 +48,18 @@ def count(value: float | None) -> str:
 
 def amount(value: float | None) -> str:
     """A large number with a prefix: 1.23 M."""
+    return DASH if value is None else quantity(value, "").rstrip()
+
+
+def quantity(value: float | None, unit: str) -> str:
+    """A number with its unit and a prefix: 1.23 MSOP; picojoules and microjoules as joules, 1.9 µJ."""
     if value is None:
         return DASH
-    for scale, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= scale:
-            return f"{value / scale:.3g} {prefix}"
-    return f"{value:.3g}"
+    power, name = {"pJ": (1e-12, "J"), "uJ": (1e-6, "J")}.get(unit, (1.0, unit))
+    size = abs(value) * power
+    fits = PREFIXES if name == "J" else PREFIXES[:5]
+    scale, prefix = next((pair for pair in fits if size >= 0.9995 * pair[0]), fits[-1])
+    return f"{value * power / scale:.3g} {prefix}{name}"
 
 
 def at(value: int | None) -> str:
@@ -54,6 +72,22 @@ def ratio(value: float, other: float | None) -> str:
     return DASH if not other else f"{value / other:.3g}×"
 
 
+def lost(value: float, cause: str) -> str:
+    """A loss of either sign: 1.2 points lost to a cause, or regained by it."""
+    return f"{abs(100 * value):.1f} points {'regained by' if value < 0 else 'lost to'} {cause}"
+
+
+def loss_split(curve: Curve) -> str:
+    """Where the loss at the last T comes from, by the quantised reference; empty where that was not run."""
+    last = curve.points[-1]
+    if last.reference is None or last.quantisation is None or last.asynchrony is None:
+        return ""
+    return (
+        f"at T={last.t} the quantised reference has {percent(last.reference)} {curve.metric}: "
+        f"{lost(last.quantisation, 'quantisation')}, {lost(last.asynchrony, 'asynchrony')}"
+    )
+
+
 def verdict(report: Report) -> str:
     """The report in one line."""
     curve = report.curves[0]
@@ -63,7 +97,7 @@ def verdict(report: Report) -> str:
         reached += f" (ANN {percent(curve.ann)})"
     else:
         reached += " with the ANN"
-    reached += f", {curve.samples} samples, 95 % interval {percent(last.low)} to {percent(last.high)}"
+    reached += f", {curve.samples} samples, 95 % interval {interval(last.low, last.high)}"
     bare, whole = report.energy.models[-2:]
     parts = [
         f"{safe_name(report.name)} by {report.method} at T={last.t}: {reached}",
