@@ -105,12 +105,11 @@ class Contest:
         given = self.arrays[self.code.places["spikes"].series].reshape(STEPS, shape.images, grid.pixels, grid.padded)
         given[..., : shape.inputs] = z
         self.gate, self.seconds = np.ones(STEPS, "int32" if kind == "int16" else "float32"), np.zeros(1)
-        self.scratch = aligned(self.code.scratch * threads, np.uint8)
+        self.scratch, self.tiles = aligned(self.code.scratch * threads, np.uint8), np.zeros((1, 2), np.int64)
         pointers = (ctypes.c_void_p * len(self.arrays))(*[a.ctypes.data for a in self.arrays])
-        addresses = [a.ctypes.data for a in (self.gate, self.seconds, self.scratch)]
-        self.run = Run(
-            shape.images, STEPS, addresses[0], pointers, addresses[1], threads, addresses[2], self.code.scratch, 0
-        )
+        gate, seconds, scratch, tiles = [a.ctypes.data for a in (self.gate, self.seconds, self.scratch, self.tiles)]
+        size = self.code.scratch
+        self.run = Run(shape.images, STEPS, gate, pointers, seconds, threads, scratch, size, 0, tiles)
         y = torch.from_numpy((z * amplitude).astype(np.float32)).reshape(-1, height, width, shape.inputs)
         self.dense_input, self.weight = y.permute(0, 3, 1, 2).contiguous(), torch.from_numpy(weight.astype(np.float32))
         self.shape = shape

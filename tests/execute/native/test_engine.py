@@ -11,6 +11,7 @@ from chains import Chain, samples
 
 from snncc.execute.executors import ReferenceExecutor
 from snncc.execute.native.executor import NativeExecutor
+from snncc.execute.native.routes import Route
 from snncc.ir.network import Network
 from snncc.ir.nodes import IF
 from snncc.ir.schedule import Schedule
@@ -102,6 +103,16 @@ def agree(net: Network, executor: NativeExecutor, tolerance: float) -> None:
 def test_spikes_are_those_of_the_reference(build: Callable[[Chain], str]) -> None:
     net = built(build)
     agree(net, NativeExecutor(net, steps=T, dtype="float64", threads=2), 1e-12)
+
+
+@pytest.mark.parametrize("route", ["events", "dense"])
+@pytest.mark.parametrize("build", BUILT, ids=lambda f: f.__name__)
+def test_either_route_gives_the_same_spikes(build: Callable[[Chain], str], route: Route) -> None:
+    net = built(build)
+    executor = NativeExecutor(net, steps=T, threads=1, route=route)
+    agree(net, executor, 1e-5)
+    listed, dense = executor.engine.tiles.sum(0)
+    assert (listed > 0, dense > 0) == (route == "events", route == "dense")
 
 
 @pytest.mark.parametrize("build", [residual, pools], ids=lambda f: f.__name__)

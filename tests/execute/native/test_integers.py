@@ -13,6 +13,7 @@ from small_models import dataset
 from snncc.execute.native.executor import NativeIntegers
 from snncc.execute.native.kernels import LayerPlan
 from snncc.execute.native.program import Layer
+from snncc.execute.native.routes import Route
 from snncc.integer import IntegerNetwork, lower
 from snncc.integer.executor import IntegerExecutor
 from snncc.ir.network import Network
@@ -41,11 +42,12 @@ def lowered(build: Callable[[Chain], str]) -> tuple[Network, IntegerNetwork]:
     return net, lower(net, dataset(**samples(net, 8)), max_timesteps=T)
 
 
+@pytest.mark.parametrize("route", ["events", "dense"])
 @pytest.mark.parametrize("build", [shortcut, wide], ids=lambda f: f.__name__)
-def test_spikes_and_sums_are_those_of_the_definition(build: Callable[[Chain], str]) -> None:
+def test_spikes_and_sums_are_those_of_the_definition(build: Callable[[Chain], str], route: Route) -> None:
     net, integer = lowered(build)
     feeds = samples(net)
-    found = NativeIntegers(integer, steps=4, threads=2).run(feeds, T, POINTS)
+    found = NativeIntegers(integer, steps=4, threads=2, route=route).run(feeds, T, POINTS)
     expected = IntegerExecutor(integer, device="cpu", steps=T).run(feeds, T, POINTS)
     for name, events in found.events.items():
         np.testing.assert_array_equal(events.reshape(-1), expected.events[name].reshape(-1), err_msg=name)

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-#: Tried in turn: all that helps, then without threads, then without the host's instructions.
+#: Tried in turn: all that helps, then without what some processors lack, without threads, for any processor.
 FLAGS = (
+    ("-O3", "-march=native", "-mprefer-vector-width=512", "-fopenmp"),
     ("-O3", "-march=native", "-fopenmp"),
     ("-O3", "-march=native"),
     ("-O3",),
@@ -97,6 +98,7 @@ class Run(ctypes.Structure):
         ("scratch", ctypes.c_void_p),
         ("scratch_size", ctypes.c_int64),
         ("counting", ctypes.c_int64),
+        ("tiles", ctypes.c_void_p),
     )
 
 

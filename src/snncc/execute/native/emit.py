@@ -14,10 +14,13 @@ from snncc.execute.native.kernels import Kernel
 from snncc.execute.native.layers import emit_layer
 from snncc.execute.native.names import C_TYPES, LOWEST, QUOTIENT, Places, comment, conv_text
 from snncc.execute.native.program import Layer, Move, NumberType, Pool, Program, Step, Value
+from snncc.execute.native.routes import Route
 from snncc.ir.network import Array
 
 #: Bytes behind a list into which whole vectors may be written.
 SLACK = 512
+#: `TURN` of `c/gather.c`.
+TURN = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,8 @@ class Source:
     steady: dict[str, int]
     steps: tuple[str, ...]
     scratch: int
+    #: For each step and convolution the density from which tiles are computed densely.
+    dense_from: tuple[tuple[float, ...], ...]
 
 
 def template(name: str) -> str:
@@ -44,18 +49,33 @@ class Emitter:
     program: Program
     arrays: Mapping[str, Array]
     dtype: NumberType
+    route: Route = "auto"
     buffers: Buffers = field(default_factory=Buffers)
     places: dict[str, Places] = field(default_factory=dict)
     steady: dict[str, int] = field(default_factory=dict)
     kernels: dict[str, str] = field(default_factory=dict)
     scratch_size: int = 0
     scratch_used: int = 0
+    number: int = 0
+    shares: dict[int, list[float]] = field(default_factory=dict)
 
-    def scratch(self, lists: int, events: int, kernel: Kernel) -> str:
-        """A `struct lists` literal in the memory that a thread has for the step."""
-        sizes = [2 * events, np.dtype(self.dtype).itemsize * events if kernel.source else 0, 4 * lists, 4 * lists]
+    def scratch(self, lines: int, pixels: int, longest: int, patch: int, kernel: Kernel) -> str:
+        """A `struct lists` literal in the memory that a thread has for the step: `lines` of so many `pixels`.
+
+        Its first part has room for the `patch` entries that the dense kernel reads instead.
+        """
+        signs = 2 if kernel.negative else 1
+        events = lines * pixels * signs * -(-longest // TURN) * TURN
+        number = np.dtype(self.dtype).itemsize if kernel.source else 0
+        sizes = [
+            max(2 * events, np.dtype(kernel.dtype).itemsize * patch),
+            number * events,
+            4 * lines,
+            2 * lines * pixels,
+            2 * lines * pixels * signs,
+        ]
         parts = []
-        for cast, size in zip(("uint16_t", "real", "int32_t", "int32_t"), sizes, strict=True):
+        for cast, size in zip(("uint16_t", "real", "int32_t", "uint16_t", "uint16_t"), sizes, strict=True):
             parts.append(f"({cast} *)(scratch + {self.scratch_used})")
             self.scratch_used += -(-size // ALIGNMENT) * ALIGNMENT + SLACK
         self.scratch_size = max(self.scratch_size, self.scratch_used)
@@ -77,6 +97,7 @@ class Emitter:
             f"#define QUOTIENT(v, theta) {QUOTIENT[self.dtype]}",
             template("prelude.c"),
             template("gather.c"),
+            template("route.c"),
             template("diagonal.c"),
             template("moves.c"),
             template("pool.c"),
@@ -99,6 +120,7 @@ class Emitter:
             steady=self.steady,
             steps=names,
             scratch=self.scratch_size,
+            dense_from=tuple(tuple(self.shares.get(k, ())) for k in range(len(bodies))),
         )
 
     def place(self, value: Value) -> Places:
@@ -114,7 +136,7 @@ class Emitter:
 
     def step(self, number: int, step: Step) -> str:
         """One function."""
-        self.scratch_used = 0
+        self.number, self.scratch_used = number, 0
         if isinstance(step, Layer):
             body = emit_layer(self, step)
         elif isinstance(step, Pool):
@@ -167,6 +189,6 @@ class Emitter:
         return "".join(lines)
 
 
-def emit(program: Program, arrays: Mapping[str, Array], dtype: NumberType) -> Source:
-    """The C source of a program in a number type; `arrays`: those of the network."""
-    return Emitter(program, arrays, dtype).run()
+def emit(program: Program, arrays: Mapping[str, Array], dtype: NumberType, route: Route = "auto") -> Source:
+    """The C source of a program in a number type; `arrays`: those of the network; `route`: see `routes`."""
+    return Emitter(program, arrays, dtype, route).run()

@@ -18,6 +18,7 @@ from snncc.execute.native.build import Run, compiled, load
 from snncc.execute.native.emit import Source, emit
 from snncc.execute.native.lower import lower
 from snncc.execute.native.program import NumberType, Program, Value
+from snncc.execute.native.routes import Route
 from snncc.execute.torch_engine import Engine
 from snncc.execute.torch_layout import Activity
 from snncc.execute.torch_layout import Run as Result
@@ -32,17 +33,27 @@ TORCH = {"float32": torch.float32, "float64": torch.float64, "int32": torch.floa
 class NativeEngine:
     """A network prepared: lowered, compiled and with its constants in memory.
 
+    dtype: of the generated C; route: see `routes`; around: of torch before and behind the C.
     Raises UnsupportedNode and CompileError: then the torch engine has to do.
     """
 
-    def __init__(self, network: Network, *, dtype: NumberType = "float32", threads: int | None = None) -> None:
-        self.network, self.dtype = network, dtype
+    def __init__(
+        self,
+        network: Network,
+        *,
+        dtype: NumberType = "float32",
+        threads: int | None = None,
+        route: Route = "auto",
+        around: torch.dtype | None = None,
+    ) -> None:
+        self.network, self.dtype, self.route = network, dtype, route
         self.threads = threads or min(torch.get_num_threads(), os.cpu_count() or 1)
         self.program: Program = lower(network)
-        self.source: Source = emit(self.program, network.arrays, dtype)
+        self.source: Source = emit(self.program, network.arrays, dtype, route)
         self.function = load(compiled(self.source.text))
-        self.torch = Engine(network, dtype=TORCH[dtype])
+        self.torch = Engine(network, dtype=around or TORCH[dtype])
         self.seconds = np.zeros(len(self.program.steps))
+        self.tiles = np.zeros((len(self.program.steps), 2), np.int64)
         self.counted: dict[str, Array] = {}
         self.entries = 0
         self.kept: Memory | None = None
@@ -145,6 +156,7 @@ class Memory:
             self.scratch.ctypes.data,
             self.engine.source.scratch,
             counting,
+            self.engine.tiles.ctypes.data,
         )
         self.engine.function(ctypes.byref(run))
 

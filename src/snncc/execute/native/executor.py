@@ -11,11 +11,14 @@ from snncc.execute.native.build import CompileError
 from snncc.execute.native.centred import without_rests
 from snncc.execute.native.engine import NativeEngine
 from snncc.execute.native.program import NumberType, UnsupportedNode
-from snncc.integer.executor import IntegerExecutor, as_floats
+from snncc.execute.native.routes import Route
+from snncc.integer.executor import IntegerExecutor, as_floats, exact_type
 from snncc.integer.network import IntegerNetwork
 from snncc.ir.network import Array, Network
 
 if TYPE_CHECKING:
+    import torch
+
     from snncc.execute.native.cost import LayerCost
     from snncc.simulation import Counted, Executor
 
@@ -28,10 +31,18 @@ class NativeExecutor:
     """`execute.native.engine`; raises UnsupportedNode and CompileError."""
 
     def __init__(
-        self, network: Network, *, steps: int, dtype: NumberType = "float32", threads: int | None = None
+        self,
+        network: Network,
+        *,
+        steps: int,
+        dtype: NumberType = "float32",
+        threads: int | None = None,
+        route: Route = "auto",
+        around: torch.dtype | None = None,
     ) -> None:
         events, self.longest = without_rests(network)
-        self.engine, self.steps = NativeEngine(events, dtype=dtype, threads=threads), steps
+        self.engine = NativeEngine(events, dtype=dtype, threads=threads, route=route, around=around)
+        self.steps = steps
         self.network = network
         self.beyond: Executor | None = None
 
@@ -74,9 +85,14 @@ class NativeExecutor:
 class NativeIntegers(IntegerExecutor):
     """An integer network whose spikes the generated C computes, in whole numbers."""
 
-    def __init__(self, integer: IntegerNetwork, *, steps: int, threads: int | None = None) -> None:
+    def __init__(
+        self, integer: IntegerNetwork, *, steps: int, threads: int | None = None, route: Route = "auto"
+    ) -> None:
         super().__init__(integer, device="cpu", steps=steps)
-        self.native = NativeExecutor(as_floats(self.spiking), steps=steps, dtype="int32", threads=threads)
+        around = exact_type(integer.network, integer.max_timesteps, "cpu")
+        self.native = NativeExecutor(
+            as_floats(self.spiking), steps=steps, dtype="int32", threads=threads, route=route, around=around
+        )
 
     def spikes(self, timesteps: int) -> Executor:
         """What computes the spikes."""

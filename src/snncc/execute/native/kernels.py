@@ -9,36 +9,39 @@ from importlib import resources
 import numpy as np
 
 from snncc.execute.native.names import C_TYPES
-from snncc.execute.native.program import Grid, Layer, Term
+from snncc.execute.native.program import Layer, Term
 from snncc.ir.network import Array
 
 #: Bytes of a vector register; the compiler splits such vectors where the machine has narrower ones.
 REGISTER = 64
-WIDEN = "for (int k = 0; k < PIXELS * OB; k++) sums[k] += ((ACC *)kept)[k]"
 #: Bytes of weights that stay in the first cache while a tile is summed.
 WEIGHTS = 52 << 10
-#: The same for all rows of taps, so that sums stay in registers over them.
-ALL = 26 << 10
+#: Pixels that the dense kernel sums together, by the registers of each.
+DENSE_PIXELS = {1: 8, 2: 8, 4: 4}
+#: Output channels that are computed together at most: integers of 16 bits.
+WIDEST = 128
 INT16 = (1 << 15) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
     """A convolution kernel: number type, output channels of a block, kind of source (0, 1, 2: see `c/conv.c`), input
-    channels that are listed together and the events that each may have."""
+    channels that are listed together, the events that each may have and whether negative ones have lists."""
 
     dtype: str
     out_block: int
     source: int
     block: int
     levels: int = 1
+    negative: bool = False
     #: The type of the tile's sums, where it is wider than that of the registers.
     wide: str | None = None
 
     @property
     def name(self) -> str:
         """The name of its function."""
-        kind = ("spikes", "scaled", "series")[self.source] + (str(self.levels) if self.levels > 1 else "")
+        kind = "series" if self.source == 2 else "scaled" if self.source else "signed" if self.negative else "spikes"
+        kind += str(self.levels) if self.levels > 1 else ""
         return f"convolve_{kind}_{self.dtype}_{self.block}_{self.out_block}{'_wide' if self.wide else ''}"
 
     @property
@@ -54,46 +57,43 @@ class Kernel:
     @property
     def pixels(self) -> int:
         """Pixels that are summed together: enough that additions need not wait for each other."""
-        return max(1, min(4, 8 // self.registers))
+        return 4 if self.registers == 1 else 2 if self.registers <= 4 else 1
 
     @property
     def text(self) -> str:
-        """Its C, with the accumulators of `pixels` pixels in registers."""
-        count, pixels, vector = self.registers, range(self.pixels), f"vector_{self.dtype}_{self.out_block}"
-        names = [(p, k, f"a{p}{k}") for p in pixels for k in range(count)]
-        rows = [f"const VECTOR *r{p} = (const VECTOR *)(w + 8 * (int64_t)e[{p} * n])" for p in pixels]
-        load = [f"{name} = ((VECTOR *)sums)[{p * count + k}]" for p, k, name in names]
-        store = [f"((VECTOR *)sums)[{p * count + k}] = {name}" for p, k, name in names]
-        if self.wide:
-            load = [f"{name} = {{0}}" for _, _, name in names]
-            store = ["VECTOR kept[] = {" + ", ".join(name for _, _, name in names) + "}", WIDEN]
-        adds = [f"{name} += {f's[{p} * n] * ' if self.source else ''}r{p}[{k}]" for p, k, name in names]
+        """Its C."""
+        vector = f"vector_{self.dtype}_{self.out_block}"
         definitions = {
             "NAME": self.name,
             "LIST": f"{self.name}_list",
-            "ROW": f"{self.name}_row",
+            "LISTS": f"{self.name}_lists",
+            "LINE": f"{self.name}_line",
             "ACC": C_TYPES[self.dtype],
             "SUM": C_TYPES[self.wide or self.dtype],
+            "WIDE": int(self.wide is not None),
             "OB": self.out_block,
             "LOG2_ROW": self.row.bit_length() - 1,
             "SOURCE": self.source,
+            "SIGNS": 2 if self.negative else 1,
             "BLOCK": self.block,
             "LEVELS": self.levels,
             "PIXELS": self.pixels,
+            "PATCH": f"{self.name}_patch",
+            "DENSE": f"{self.name}_dense",
+            "ROW": f"{self.name}_row",
+            "DENSE_PIXELS": DENSE_PIXELS[min(self.registers, 4)],
+            "REGISTERS": self.registers,
             "VECTOR": vector,
-            "LOAD": f"VECTOR {', '.join(load)}",
-            "ADD": "; ".join([*rows, *adds]),
-            "STORE": "; ".join(store),
         }
         guard = f"HAS_{vector}".upper()
         width = min(REGISTER, self.row)
         typedef = f"typedef {C_TYPES[self.dtype]} {vector} __attribute__((vector_size({width}), may_alias));"
-        text = (resources.files("snncc.execute.native") / "c" / "conv.c").read_text(encoding="utf-8")
+        folder = resources.files("snncc.execute.native") / "c"
         return "\n".join(
             [
                 f"#ifndef {guard}\n#define {guard}\n{typedef}\n#endif",
                 *[f"#define {key} {value}" for key, value in definitions.items()],
-                text,
+                *[(folder / name).read_text(encoding="utf-8") for name in ("conv.c", "dense.c")],
                 *[f"#undef {key}" for key in definitions],
             ]
         )
@@ -101,12 +101,10 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grouping:
-    """How a convolution is cut up: input channels of a block, signs with weights of their own, taps taken together."""
+    """How a convolution is cut up: input channels of a block, taps of a row that are taken together."""
 
     block: int
     blocks: int
-    signs: int
-    group_y: int
     group_x: int
 
     def longest(self, levels: int) -> int:
@@ -114,53 +112,43 @@ class Grouping:
         return self.group_x * self.block * levels
 
     @classmethod
-    def of(cls, term: Term, row: int, source: int) -> Grouping:
+    def of(cls, term: Term, row: int) -> Grouping:
         """As many taps of a row together as the first cache and the 16 bits of an event's offset allow.
 
-        `row`: bytes of a row of weights; `source`: see `Kernel`.
+        `row`: bytes of a row of weights.
         """
-        height, width = term.kernel
-        signs = 1 if source else term.source.signs
         block = term.source.grid.block
-        fits = min(WEIGHTS // (block * row), ((1 << 19) // row - 1) // (block * signs))
-        together = max(1, min(width, fits))
-        whole = together == width and height * width * block * row <= ALL
-        return cls(
-            block=block,
-            blocks=term.source.grid.padded // block,
-            signs=signs,
-            group_y=height if whole else 1,
-            group_x=together,
-        )
+        fits = min(WEIGHTS // (block * row), ((1 << 19) // row - 1) // block)
+        return cls(block=block, blocks=term.source.grid.padded // block, group_x=max(1, min(term.kernel[1], fits)))
 
 
-def packed(term: Term, weight: Array, grid: Grid, grouping: Grouping) -> Array:
-    """Weights as (out blocks, in blocks, ky, groups of kx, rows and a row of zeros, out block)."""
-    outputs, inputs, height, width = weight.shape
-    taps = grouping.group_x
+def packed(term: Term, weight: Array, outputs: int, block: int, grouping: Grouping) -> Array:
+    """Weights as (out blocks, in blocks, ky, groups of kx, rows and a row of zeros, out block).
+
+    outputs: output channels with padding, a multiple of `block`.
+    """
+    given, inputs, height, width = weight.shape
+    taps, ib = grouping.group_x, grouping.block
     groups = -(-width // taps)
-    full = np.zeros((grid.padded, term.source.grid.padded, height, groups * taps))
-    full[:outputs, :inputs, :, :width] = weight
-    ob, ib = grid.block, grouping.block
-    parts = full.reshape(grid.padded // ob, ob, grouping.blocks, ib, height, groups, taps)
-    parts = parts.transpose(0, 2, 4, 5, 6, 3, 1)[:, :, :, :, :, None]
-    if grouping.signs == 2:
-        parts = np.concatenate([parts, -parts], axis=5)
-    rows = parts.reshape(*parts.shape[:4], taps * grouping.signs * ib, ob)
+    full = np.zeros((outputs, term.source.grid.padded, height, groups * taps))
+    full[:given, :inputs, :, :width] = weight
+    parts = full.reshape(outputs // block, block, grouping.blocks, ib, height, groups, taps)
+    parts = parts.transpose(0, 2, 4, 5, 6, 3, 1)
+    rows = parts.reshape(*parts.shape[:4], taps * ib, block)
     return np.pad(rows, [(0, 0)] * 4 + [(0, 1), (0, 0)])
 
 
-def narrow(term: Term, weights: Array, grouping: Grouping) -> tuple[int, int]:
+def narrow(term: Term, weights: Array) -> tuple[int, int]:
     """Bounds of a convolution of integers for any spikes: of one list's sum, and of the whole sum."""
-    largest = np.abs(weights).sum(4) / grouping.signs * term.source.levels
-    return int(largest.max(initial=0) * grouping.group_y), int(largest.sum((1, 2, 3)).max(initial=0))
+    largest = np.abs(weights).sum(4) * term.source.levels
+    return int(largest.max(initial=0)), int(largest.sum((1, 2, 3)).max(initial=0))
 
 
 def source_of(term: Term, dtype: str) -> int:
-    """How a kernel reads a term's source: a product with a float costs nothing more than a sum, weights do."""
+    """How a kernel reads a term's source."""
     if not term.source.spikes:
         return 2
-    return int(term.source.valued or (dtype != "int32" and (term.source.negative or term.source.levels > 1)))
+    return int(term.source.valued or (dtype != "int32" and term.source.levels > 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,8 +162,10 @@ class Planned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerPlan:
-    """The type of a layer's sums and its convolutions by the identity of their term."""
+    """The output channels that are computed together, the type of a layer's sums and its convolutions by the identity
+    of their term."""
 
+    block: int
     sums: str
     kernels: dict[int, Planned]
     #: What the sum of all convolutions is multiplied by, per channel, where it is not in the weights.
@@ -188,17 +178,18 @@ class LayerPlan:
         plain = dtype == "int32" and not any(term.source.valued for term in terms)
         size = 2 if plain else np.dtype(dtype).itemsize
         sources = [source_of(term, dtype) for term in terms]
-        row = layer.out.grid.block * size
-        cut = [Grouping.of(term, row, source) for term, source in zip(terms, sources, strict=True)]
+        grid = layer.out.grid
+        block = 2 * grid.block if plain and terms and grid.padded % WIDEST == 0 else grid.block
+        cut = [Grouping.of(term, block * size) for term in terms]
         gain = terms[0].scale if plain and terms else None
         if any((term.scale != gain).any() or term.diagonal for term in layer.terms):
             gain = None
         given = [term.scaled if gain is None else term.weight for term in terms]
         weights = [
-            packed(term, weight, layer.out.grid, grouping)
+            packed(term, weight, grid.padded, block, grouping)
             for term, weight, grouping in zip(terms, given, cut, strict=True)
         ]
-        bounds = [narrow(*of_term) for of_term in zip(terms, weights, cut, strict=True)] if plain else []
+        bounds = [narrow(term, array) for term, array in zip(terms, weights, strict=True)] if plain else []
         lists, wholes = [bound for bound, _ in bounds], [bound for _, bound in bounds]
         register, sums = dtype, dtype
         if plain and max(lists, default=0) <= INT16:
@@ -208,11 +199,12 @@ class LayerPlan:
         for term, source, grouping, array in zip(terms, sources, cut, weights, strict=True):
             kernel = Kernel(
                 dtype=register,
-                out_block=layer.out.grid.block,
+                out_block=block,
                 source=source,
                 block=grouping.block,
                 levels=1 if source else term.source.levels,
+                negative=not source and term.source.negative,
                 wide=sums if sums != register else None,
             )
             found[id(term)] = Planned(kernel=kernel, grouping=grouping, weights=array)
-        return cls(sums=sums, kernels=found, gain=gain)
+        return cls(block=block, sums=sums, kernels=found, gain=gain)

@@ -12,13 +12,14 @@ from snncc.execute.native.kernels import LayerPlan
 from snncc.execute.native.names import C_TYPES, conv_text
 from snncc.execute.native.neurons import neuron_lines, neuron_tables
 from snncc.execute.native.program import Addend, Grid, Layer, Term
+from snncc.execute.native.routes import dense_from
 
 if TYPE_CHECKING:
     from snncc.execute.native.emit import Emitter
 
 #: Bytes of accumulators in a tile: they share the second cache with the weights; weights that do not fit into it
 #: (those of a block are HEAVY) are read again for each tile, so tiles are larger.
-TILE, LARGE, HEAVY = 64 << 10, 256 << 10, 512 << 10
+TILE, LARGE, HEAVY = 256 << 10, 256 << 10, 512 << 10
 LONGEST, TALLEST = 128, 4
 
 
@@ -32,11 +33,11 @@ class Tile:
     columns: int
 
     @classmethod
-    def of(cls, layer: Layer, size: int) -> Tile:
+    def of(cls, layer: Layer, block: int, size: int) -> Tile:
         """A tile whose accumulators fit: a few rows (neighbours share lists of events), then steps, then images."""
         grid = layer.out.grid
-        weights = max((term.weight[0].size for term in layer.terms if not term.diagonal), default=0) * grid.block * size
-        pixels = max(1, (TILE if weights < HEAVY else LARGE) // (grid.block * size))
+        weights = max((term.weight[0].size for term in layer.terms if not term.diagonal), default=0) * block * size
+        pixels = max(1, (TILE if weights < HEAVY else LARGE) // (block * size))
         columns = min(grid.width, LONGEST)
         rows = grid.height if grid.pixels <= pixels else max(1, min(grid.height, TALLEST, pixels // columns))
         steps = max(1, min(8, pixels // (rows * columns)))
@@ -45,61 +46,60 @@ class Tile:
 
     @property
     def pitch(self) -> int:
-        """Accumulated pixels of a row: kernels take up to four at once."""
-        return -(-self.columns // 4) * 4
-
-    @property
-    def lines(self) -> int:
-        """Rows of pixels."""
-        return self.steps * self.images * self.rows
+        """Accumulated pixels of a row over steps and images; kernels take up to eight at once."""
+        return self.steps * self.images * self.columns + 7
 
 
 def emit_layer(emitter: Emitter, layer: Layer) -> str:
     """The body of the function of a layer."""
     out, grid = layer.out, layer.out.grid
     size = np.dtype(emitter.dtype).itemsize
-    tile, plan = Tile.of(layer, size), LayerPlan.of(layer, emitter.dtype)
+    plan = LayerPlan.of(layer, emitter.dtype)
+    block, blocks = plan.block, grid.padded // plan.block
+    tile = Tile.of(layer, block, size)
     places = emitter.places[out.node.name]
     buffers = emitter.buffers
     bands, strips = -(-grid.height // tile.rows), -(-grid.width // tile.columns)
-    setup, lines = addend_lines(emitter, layer)
+    setup, lines = addend_lines(emitter, layer, block)
     bias = grid.laid_out(layer.bias if (layer.bias != layer.bias[:1]).any() else layer.bias[:1])
     per_pixel = "local" if len(bias) > 1 else "0"
-    setup.append(f"const real *bias = (real *)r->buffer[{buffers.constant(bias, emitter.dtype)}] + b * {grid.block};")
+    setup.append(f"const real *bias = (real *)r->buffer[{buffers.constant(bias, emitter.dtype)}] + b * {block};")
     pixel = [f"const real *constant = bias + {per_pixel} * {grid.padded};"]
     entry = ["real x = gate * constant[c];"]
     if plan.gain is not None and (plan.gain != 1).any():
         number = buffers.constant(grid.laid_out(plan.gain), emitter.dtype)
-        setup.append(f"const real *gain = (real *)r->buffer[{number}] + b * {grid.block};")
+        setup.append(f"const real *gain = (real *)r->buffer[{number}] + b * {block};")
         entry.append("x += gain[c] * a[c];")
     elif layer.terms:
         entry.append("x += a[c];")
     pixel += [line for line, _ in lines]
     entry += [line for _, line in lines]
+    after = ""
     if layer.neuron is None:
         setup.append(f"real *out = r->buffer[{places.series}];")
-        pixel.append(f"real *y = out + at * {grid.padded} + b * {grid.block};")
+        pixel.append(f"real *y = out + at * {grid.padded} + b * {block};")
         entry.append("y[c] = x;")
     else:
-        more_setup, more_pixel, more_entry = neuron_lines(neuron_tables(emitter, layer), layer)
+        more_setup, more_pixel, more_entry = neuron_lines(neuron_tables(emitter, layer), layer, block)
         setup += [f"int8_t *out = r->buffer[{places.series}];", *more_setup]
-        pixel += [f"int8_t *z = out + at * {grid.padded} + b * {grid.block};", *more_pixel]
+        pixel += [f"int32_t fired[{block}] __attribute__((aligned(64)));", *more_pixel]
         entry += more_entry
+        after = f"to_counts(out + at * {grid.padded} + b * {block}, fired, {block});"
     calls = [term_call(emitter, term, grid, tile, plan) for term in layer.terms]
     lists = "\n".join(f"            {call.prepare}" for call in calls if call.prepare)
     terms = "\n".join(f"                {call.add}" for call in calls)
     join = "\n                    ".join
     accumulators, clear, read = "", "", ""
     if layer.terms:
-        accumulators = f"{C_TYPES[plan.sums]} acc[{tile.lines * tile.pitch * grid.block}] __attribute__((aligned(64)));"
+        accumulators = f"{C_TYPES[plan.sums]} acc[{tile.rows * tile.pitch * block}] __attribute__((aligned(64)));"
         clear = "memset(acc, 0, sizeof acc);"
-        line = f"(((t - tile.t0) * {tile.images} + i - tile.i0) * {tile.rows} + y - tile.y0)"
-        place = f"({line} * {tile.pitch} + x - tile.x0) * {grid.block}"
+        place = "((t - tile.t0) * (tile.i1 - tile.i0) + i - tile.i0) * (tile.x1 - tile.x0) + x - tile.x0"
+        place = f"((y - tile.y0) * {tile.pitch} + {place}) * {block}"
         read = f"const {C_TYPES[plan.sums]} *a = acc + {place};"
     # With many tiles the lists of events of a tile are made once for all blocks, with few each thread gets some blocks.
     return f"""\
     const int64_t groups = (r->images + {tile.images - 1}) / {tile.images}, tiles = groups * {bands * strips};
-    const int64_t shares = tiles >= 4 * r->threads ? 1 : {grid.blocks};
+    const int64_t shares = tiles >= 4 * r->threads ? 1 : {blocks};
 #pragma omp for schedule(dynamic, 1)
     for (int64_t item = 0; item < tiles * shares; item++) {{
         char *scratch = r->scratch + omp_get_thread_num() * r->scratch_size;
@@ -110,8 +110,8 @@ def emit_layer(emitter: Emitter, layer: Layer) -> str:
         tile.y1 = (int)smaller(tile.y0 + {tile.rows}, {grid.height});
         tile.i0 = item / {bands * strips} % groups * {tile.images};
         tile.i1 = smaller(tile.i0 + {tile.images}, r->images);
-        const int first = (int)(item / tiles * {grid.blocks} / shares);
-        const int last = (int)((item / tiles + 1) * {grid.blocks} / shares);
+        const int first = (int)(item / tiles * {blocks} / shares);
+        const int last = (int)((item / tiles + 1) * {blocks} / shares);
         {accumulators}
         (void)scratch;
         for (tile.t0 = 0; tile.t0 < r->steps; tile.t0 += {tile.steps}) {{
@@ -131,9 +131,10 @@ def emit_layer(emitter: Emitter, layer: Layer) -> str:
                     {read}
                     {join(pixel)}
 #pragma omp simd
-                    for (int c = 0; c < {grid.block}; c++) {{
+                    for (int c = 0; c < {block}; c++) {{
                         {join(entry)}
                     }}
+                    {after}
                 }}
             }}
         }}
@@ -167,7 +168,8 @@ def term_call(emitter: Emitter, term: Term, grid: Grid, tile: Tile, plan: LayerP
     if term.diagonal:
         name = "diagonal_spikes" if source.spikes else "diagonal_series"
         weights = source.grid.laid_out(np.moveaxis(term.scaled, 0, -1))
-        weight = f"r->buffer[{buffers.constant(weights, dtype, 'weights')}], {grid.block}, b"
+        more["in_blocks"] = grid.padded // plan.block
+        weight = f"r->buffer[{buffers.constant(weights, dtype, 'weights')}], {plan.block}, b"
         shape = conv_text(source.grid, grid, term.kernel, term.stride, term.dilation, term.padding, **more)
         call = f"{name}(acc, {given}, {table}, {weight}, tile, r->images,\n                    {shape});"
         return TermCall(prepare="", add=call)
@@ -177,42 +179,62 @@ def term_call(emitter: Emitter, term: Term, grid: Grid, tile: Tile, plan: LayerP
     number = buffers.constant(weights, kernel.dtype, "weights")
     more |= {
         "in_blocks": grouping.blocks,
-        "signs": grouping.signs,
-        "group_y": grouping.group_y,
         "group_x": grouping.group_x,
     }
     shape = conv_text(source.grid, grid, term.kernel, term.stride, term.dilation, term.padding, **more)
-    slots = grouping.blocks * -(-term.kernel[1] // grouping.group_x) * tile.steps * tile.images
-    slots *= (tile.rows - 1) * term.stride[0] + (term.kernel[0] - 1) * term.dilation[0] + 1
-    bunches = -(-tile.columns // kernel.pixels)
-    lists = emitter.scratch(slots * bunches, slots * bunches * kernel.pixels * grouping.longest(kernel.levels), kernel)
+    lines = grouping.blocks * -(-term.kernel[1] // grouping.group_x)
+    lines *= (tile.rows - 1) * term.stride[0] + (term.kernel[0] - 1) * term.dilation[0] + 1
+    wide = (tile.columns - 1) * term.stride[1] + (term.kernel[1] - 1) * term.dilation[1] + 1
+    rows = (tile.rows - 1) * term.stride[0] + (term.kernel[0] - 1) * term.dilation[0] + 1
+    patch = rows * tile.steps * tile.images * wide * source.grid.padded
+    lists = emitter.scratch(lines, tile.pitch, grouping.longest(kernel.levels), patch, kernel)
+    dense, name, of_type = f"dense{number}", kernel.name, f"({C_TYPES[kernel.dtype]} *)"
+    share, counts = dense_from(term, planned, emitter.route), int(source.spikes)
+    emitter.shares.setdefault(emitter.number, []).append(share)
+    crowded = (
+        f"crowded({given}, {counts}, {share:.4f}, {source.grid.padded}, tile, r->images,\n                {shape})"
+    )
+    if not 0 < share < 1:
+        crowded = str(int(share <= 0))
+    block = f"{of_type}r->buffer[{number}] + b * {weights[0].size}L, tile,\n                    {shape})"
     return TermCall(
-        prepare=f"{kernel.name}_list({lists}, {given}, {table}, tile, r->images,\n                {shape});",
-        add=f"{kernel.name}(acc, {lists}, ({C_TYPES[kernel.dtype]} *)r->buffer[{number}] + b * {weights[0].size}L,\n"
-        f"                    tile, {shape});",
+        prepare=f"""const struct lists lists{number} = {lists};
+            const int {dense} = {crowded};
+#pragma omp atomic
+            r->tiles[{2 * emitter.number} + {dense}]++;
+            if ({dense})
+                {name}_patch({of_type}lists{number}.events, {given}, {table}, tile, r->images,
+                {shape});
+            else
+                {name}_list(lists{number}, {given}, {table}, tile, r->images,
+                {shape});""",
+        add=f"""if ({dense})
+                    {name}_dense(acc, {of_type}lists{number}.events, {block};
+                else
+                    {name}(acc, lists{number}, {block};""",
     )
 
 
-def addend_lines(emitter: Emitter, layer: Layer) -> tuple[list[str], list[tuple[str, str]]]:
+def addend_lines(emitter: Emitter, layer: Layer, block: int) -> tuple[list[str], list[tuple[str, str]]]:
     """Set-up, and per addend the line before the loop over channels and the line in it."""
     setup, lines = [], []
     for k, addend in enumerate(layer.addends):
-        before, pixel, entry = addend_text(emitter, addend, layer.out.grid, k)
+        before, pixel, entry = addend_text(emitter, addend, layer.out.grid, block, k)
         setup += before
         lines.append((pixel, entry))
     return setup, lines
 
 
-def addend_text(emitter: Emitter, addend: Addend, grid: Grid, k: int) -> tuple[list[str], str, str]:
+def addend_text(emitter: Emitter, addend: Addend, grid: Grid, block: int, k: int) -> tuple[list[str], str, str]:
     """One addend: set-up, pixel, entry."""
-    source, offset, constant = addend.source, f"* {grid.padded} + b * {grid.block}", emitter.buffers.constant
+    source, offset, constant = addend.source, f"* {grid.padded} + b * {block}", emitter.buffers.constant
     if isinstance(source, str) or not source.spikes:
         number = emitter.steady[source] if isinstance(source, str) else emitter.places[source.node.name].series
         setup = [f"const real *given{k} = r->buffer[{number}];"]
         factor, gate = "", "gate * " if isinstance(source, str) else ""
         if (addend.scale != 1).any():
             scale = constant(grid.laid_out(addend.scale), emitter.dtype)
-            setup.append(f"const real *scale{k} = (real *)r->buffer[{scale}] + b * {grid.block};")
+            setup.append(f"const real *scale{k} = (real *)r->buffer[{scale}] + b * {block};")
             factor = f"scale{k}[c] * "
         at = "pixel" if isinstance(source, str) else "at"
         return setup, f"const real *y{k} = given{k} + {at} {offset};", f"x += {gate}{factor}y{k}[c];"
@@ -223,5 +245,8 @@ def addend_text(emitter: Emitter, addend: Addend, grid: Grid, k: int) -> tuple[l
         f"const real *scale{k} = r->buffer[{number}];",
     ]
     local = "local" if len(table) > 1 else "0"
-    pixel = f"const int8_t *y{k} = given{k} + at {offset}; const real *s{k} = scale{k} + {local} {offset};"
+    pixel = (
+        f"real y{k}[{block}] __attribute__((aligned(64))); to_reals(y{k}, given{k} + at {offset}, {block}); "
+        f"const real *s{k} = scale{k} + {local} {offset};"
+    )
     return setup, pixel, f"x += s{k}[c] * y{k}[c];"

@@ -51,10 +51,10 @@ def neuron_tables(emitter: Emitter, layer: Layer) -> Tables:
     )
 
 
-def neuron_lines(tables: Tables, layer: Layer) -> tuple[list[str], list[str], list[str]]:
+def neuron_lines(tables: Tables, layer: Layer, block: int) -> tuple[list[str], list[str], list[str]]:
     """Set-up, lines per pixel, and lines per channel that make z[c] from the current x."""
     node, grid = layer.neuron, layer.out.grid
-    offset = f"* {grid.padded} + b * {grid.block}"
+    offset = f"* {grid.padded} + b * {block}"
     setup = [
         f"const real *thresholds = r->buffer[{tables.threshold}];",
         f"real *u_all = r->buffer[{tables.potential}];",
@@ -84,7 +84,7 @@ def plain_entry(node: IF) -> list[str]:
             "const real q = QUOTIENT(v, theta[c]);",
             f"const real s = q < 0 ? 0 : q > {node.burst} ? {node.burst} : q;",
         ]
-    return [*fires, f"u[c] = s > 0 ? {reset} : v;", "z[c] = (int8_t)s;"]
+    return [*fires, f"u[c] = s > 0 ? {reset} : v;", "fired[c] = (int32_t)s;"]
 
 
 def signed_entry(node: SignedIF | CentredIF) -> list[str]:
@@ -98,7 +98,7 @@ def signed_entry(node: SignedIF | CentredIF) -> list[str]:
             f"const int falls = !fires & ({below}) & (n[c] > 0);",
             "u[c] = fires ? v - theta[c] : falls ? v + theta[c] : v;",
             "n[c] += (real)(fires - falls);",
-            "z[c] = (int8_t)(fires - falls);",
+            "fired[c] = fires - falls;",
         ]
     lines = [
         "real s = QUOTIENT(v, theta[c]);",
@@ -114,5 +114,5 @@ def signed_entry(node: SignedIF | CentredIF) -> list[str]:
         f"s = s > {highest} ? {highest} : s;",
         "u[c] = s == 0 ? v : v - s * theta[c];",
         "n[c] += s;",
-        "z[c] = (int8_t)s;",
+        "fired[c] = (int32_t)s;",
     ]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +38,7 @@ def layer_costs(engine: NativeEngine) -> tuple[LayerCost, ...]:
     """The table of an engine's steps since it was made."""
     dense = dense_rate(engine.threads)
     found = []
-    for step, seconds in zip(engine.program.steps, engine.seconds.tolist(), strict=True):
+    for number, (step, seconds) in enumerate(zip(engine.program.steps, engine.seconds.tolist(), strict=True)):
         terms = step.terms if isinstance(step, Layer) else ()
         operations = sum(term_operations(engine, term, step) for term in terms)
         entries = sum(engine.entries * term.source.grid.pixels * term.source.grid.channels for term in terms)
@@ -46,7 +47,7 @@ def layer_costs(engine: NativeEngine) -> tuple[LayerCost, ...]:
         found.append(
             LayerCost(
                 layer=safe_name(step.out.node.name),
-                kernel=kernel_of(step),
+                kernel=kernel_of(step, engine.tiles[number].tolist(), engine.source.dense_from[number]),
                 density=events / entries if entries else None,
                 synaptic_operations=operations,
                 seconds=seconds,
@@ -57,15 +58,20 @@ def layer_costs(engine: NativeEngine) -> tuple[LayerCost, ...]:
     return tuple(found)
 
 
-def kernel_of(step: Step) -> str:
-    """What computes a step."""
+def kernel_of(step: Step, tiles: Sequence[int], shares: Sequence[float]) -> str:
+    """What computes a step, from its tiles by events and dense ones; from which density on tiles are dense."""
     if not isinstance(step, Layer):
         return type(step).__name__.lower()
-    words = []
+    words, dense = [], tiles[1] / max(1, sum(tiles))
+    route = "dense" if dense == 1 else f"{dense:.0%} dense" if dense else "events"
+    limits = iter(shares)
     for term in step.terms:
         kernel = "x".join(map(str, term.kernel))
         shape = f"{kernel}, {term.source.grid.channels} to {step.out.grid.channels}"
-        words.append(f"{'depthwise' if term.diagonal else 'events'} {shape}")
+        if term.diagonal:
+            words.append(f"depthwise {shape}")
+        else:
+            words.append(f"{route} {shape} (dense from {min(1.0, max(0.0, next(limits))):.0%})")
     return " + ".join(words) or "neurons"
 
 

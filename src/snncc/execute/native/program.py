@@ -85,11 +85,6 @@ class Value:
         """Whether an event carries a number of its own, not one that its channel's weights can absorb."""
         return self.amplitude is None or self.amplitude.ndim == 2
 
-    @property
-    def signs(self) -> int:
-        """How many codes an entry may have in a list of events."""
-        return 2 if self.negative else 1
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Term:

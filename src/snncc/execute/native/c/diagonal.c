@@ -11,9 +11,10 @@
             for (int64_t i = tile.i0; i < tile.i1; i++)                                                               \
                 for (int row = tile.y0; row < tile.y1; row++)                                                         \
                     for (int x = tile.x0; x < tile.x1; x++) {                                                         \
-                        const int64_t place = ((t - tile.t0) * c.tile_images + i - tile.i0) * c.tile_rows + row       \
-                            - tile.y0;                                                                                \
-                        real *a = acc + (place * c.pitch + x - tile.x0) * ob;                                         \
+                        const int64_t place = ((t - tile.t0) * (tile.i1 - tile.i0) + i - tile.i0)                     \
+                                * (tile.x1 - tile.x0)                                                                 \
+                            + x - tile.x0;                                                                            \
+                        real *a = acc + ((row - tile.y0) * c.pitch + place) * ob;                                     \
                         for (int ky = 0; ky < c.kernel_y; ky++)                                                       \
                             for (int kx = 0; kx < c.kernel_x; kx++) {                                                 \
                                 const int yy = row * c.stride_y + ky * c.dilation_y - c.pad_y;                        \

@@ -1,8 +1,10 @@
-/* Lists of events of a pixel and a block of input channels, and their concatenation over the taps of a row.
+/* The channels of a pixel and a block that have events, lists of them over the taps of a row, the order of lists.
  *
- * An event is the offset in bytes of its row of weights; positive spikes of a tap have the rows 0..block-1, negative
- * ones (whose weights are negated) those behind. A count of more than one stands in the list as often. Lists have room
- * for whole vectors behind their end. */
+ * In a list an event is the offset of its row of weights, in units of 8 bytes. A count of more than one stands in it as
+ * often. There is room for whole vectors behind the end of whatever is listed. */
+#define TURN 4                              /* events that are added before the loop asks for more */
+#define WHOLE(n) (((n) + 63) / 64 * 64)
+
 #if defined(__AVX512VBMI2__)
 INLINE __m512i lanes(void)
 {
@@ -10,48 +12,37 @@ INLINE __m512i lanes(void)
                            41, 40, 39, 38, 37, 36, 35, 34, 33, 32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19,
                            18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
 }
-
-INLINE void store_codes(uint16_t *restrict events, __m512i code, const int block, const int shift)
-{
-    const __m512i low = _mm512_cvtepu8_epi16(_mm512_castsi512_si256(code));
-    _mm512_storeu_si512(events, _mm512_slli_epi16(low, shift));
-    if (block > 32) {
-        const __m512i high = _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64(code, 1));
-        _mm512_storeu_si512(events + 32, _mm512_slli_epi16(high, shift));
-    }
-}
 #endif
 
-/* Counts z of -1, 0, 1 (more: `levels`); returns how many events there are. */
-INLINE int gather_spikes(uint16_t *restrict events, const int8_t *restrict z, const int block, const int levels,
-                         const int shift)
+/* The channels of counts z with one sign (1: negative); returns how many events there are. */
+INLINE int gather_spikes(uint8_t *restrict channels, const int8_t *restrict z, const int block, const int levels,
+                         const int sign)
 {
     int n = 0;
 #if defined(__AVX512VBMI2__)
     if (levels == 1) {
         const __mmask64 all = ~(__mmask64)0 >> (64 - block);
         const __m512i x = _mm512_maskz_loadu_epi8(all, z);
-        const __mmask64 some = _mm512_test_epi8_mask(x, x), below = _mm512_movepi8_mask(x);
-        const __m512i code = _mm512_mask_add_epi8(lanes(), below, lanes(), _mm512_set1_epi8((char)block));
-        store_codes(events, _mm512_maskz_compress_epi8(some, code), block, shift);
+        const __mmask64 some = sign ? _mm512_movepi8_mask(x) : _mm512_cmpgt_epi8_mask(x, _mm512_setzero_si512());
+        _mm512_storeu_si512(channels, _mm512_maskz_compress_epi8(some, lanes()));
         return __builtin_popcountll(some);
     }
 #endif
     for (int c = 0; c < block; c++) {
-        const int code = (c + (z[c] < 0 ? block : 0)) << shift;
+        const int count = sign ? -z[c] : z[c];
         if (levels == 1) {
-            events[n] = (uint16_t)code;
-            n += z[c] != 0;
+            channels[n] = (uint8_t)c;
+            n += count > 0;
         } else
-            for (int k = z[c] < 0 ? -z[c] : z[c]; k > 0; k--)
-                events[n++] = (uint16_t)code;
+            for (int k = count; k > 0; k--)
+                channels[n++] = (uint8_t)c;
     }
     return n;
 }
 
 /* Counts z with their values: times an amplitude per neuron, or as they are (0). */
-INLINE int gather_scaled(uint16_t *restrict events, real *restrict values, const int8_t *restrict z,
-                         const real *restrict amplitude, const int block, const int shift)
+INLINE int gather_scaled(uint8_t *restrict channels, real *restrict values, const int8_t *restrict z,
+                         const real *restrict amplitude, const int block)
 {
     int n = 0;
 #if defined(__AVX512VBMI2__)
@@ -59,7 +50,7 @@ INLINE int gather_scaled(uint16_t *restrict events, real *restrict values, const
         const __mmask64 all = ~(__mmask64)0 >> (64 - block);
         const __m512i x = _mm512_maskz_loadu_epi8(all, z);
         const __mmask64 some = _mm512_test_epi8_mask(x, x);
-        store_codes(events, _mm512_maskz_compress_epi8(some, lanes()), block, shift);
+        _mm512_storeu_si512(channels, _mm512_maskz_compress_epi8(some, lanes()));
         for (int c = 0; c < block; c += 16) {
             const __m512 count = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(z + c))));
             const __m512 y = amplitude ? _mm512_mul_ps(count, _mm512_loadu_ps((const float *)amplitude + c)) : count;
@@ -71,7 +62,7 @@ INLINE int gather_scaled(uint16_t *restrict events, real *restrict values, const
     }
 #endif
     for (int c = 0; c < block; c++) {
-        events[n] = (uint16_t)(c << shift);
+        channels[n] = (uint8_t)c;
         values[n] = amplitude ? amplitude[c] * z[c] : z[c];
         n += z[c] != 0;
     }
@@ -79,8 +70,7 @@ INLINE int gather_scaled(uint16_t *restrict events, real *restrict values, const
 }
 
 /* The entries of a series that are not zero, each with its value. */
-INLINE int gather_values(uint16_t *restrict events, real *restrict values, const real *restrict y, const int block,
-                         const int shift)
+INLINE int gather_values(uint8_t *restrict channels, real *restrict values, const real *restrict y, const int block)
 {
     int n = 0;
 #if defined(__AVX512VBMI2__)
@@ -88,10 +78,10 @@ INLINE int gather_values(uint16_t *restrict events, real *restrict values, const
         for (int c = 0; c < block; c += 16) {
             const __m512 x = _mm512_loadu_ps((const float *)y + c);
             const __mmask16 some = _mm512_test_epi32_mask(_mm512_castps_si512(x), _mm512_castps_si512(x));
-            const __m512i code = _mm512_add_epi32(_mm512_cvtepu8_epi32(_mm512_castsi512_si128(lanes())),
-                                                  _mm512_set1_epi32(c));
-            const __m512i at = _mm512_slli_epi32(code, shift);
-            _mm256_storeu_si256((__m256i *)(events + n), _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(some, at)));
+            const __m512i channel = _mm512_add_epi32(_mm512_cvtepu8_epi32(_mm512_castsi512_si128(lanes())),
+                                                     _mm512_set1_epi32(c));
+            _mm_storeu_si128((__m128i *)(channels + n),
+                             _mm512_cvtepi32_epi8(_mm512_maskz_compress_epi32(some, channel)));
             _mm512_storeu_ps((float *)values + n, _mm512_maskz_compress_ps(some, x));
             n += __builtin_popcount(some);
         }
@@ -99,25 +89,27 @@ INLINE int gather_values(uint16_t *restrict events, real *restrict values, const
     }
 #endif
     for (int c = 0; c < block; c++) {
-        events[n] = (uint16_t)(c << shift);
+        channels[n] = (uint8_t)c;
         values[n] = y[c];
         n += y[c] != 0;
     }
     return n;
 }
 
-/* A pixel's list appended to the list of a row of taps, every offset moved by `base`. */
-INLINE void append(uint16_t *restrict events, const uint16_t *restrict from, int n, const int most, int base)
+/* A pixel's channels appended to the list of a row of taps, as offsets of the rows from row `base` on. */
+INLINE void append(uint16_t *restrict events, const uint8_t *restrict channels, int n, const int most, int base,
+                   const int shift)
 {
 #if defined(__AVX512BW__)
-    (void)n;
     const __m512i offset = _mm512_set1_epi16((short)base);
-    for (int k = 0; k < most; k += 32)
-        _mm512_storeu_si512(events + k, _mm512_add_epi16(_mm512_loadu_si512(from + k), offset));
+    for (int k = 0; k == 0 || (k < most && k < n); k += 32) {
+        const __m512i channel = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(channels + k)));
+        _mm512_storeu_si512(events + k, _mm512_slli_epi16(_mm512_add_epi16(channel, offset), shift));
+    }
 #else
     (void)most;
     for (int k = 0; k < n; k++)
-        events[k] = (uint16_t)(from[k] + base);
+        events[k] = (uint16_t)((base + channels[k]) << shift);
 #endif
 }
 
@@ -130,4 +122,25 @@ INLINE void append_values(real *restrict values, const real *restrict from, int 
     (void)most;
     memcpy(values, from, (size_t)n * sizeof *values);
 #endif
+}
+
+/* `n` codes that add nothing, or a few more. */
+INLINE void fill(uint16_t *events, uint16_t nothing, int n)
+{
+    for (int k = 0; k < n; k += 32)
+        for (int j = 0; j < 32; j++)
+            events[k + j] = nothing;
+}
+
+/* place: the numbers 0..count-1 in the order of their turns, which are at most `most`. */
+INLINE void in_order(uint16_t *restrict place, const uint16_t *restrict turns, int count, int most)
+{
+    uint16_t begin[most + 2];
+    memset(begin, 0, sizeof begin);
+    for (int k = 0; k < count; k++)
+        begin[turns[k] + 1]++;
+    for (int k = 1; k <= most; k++)
+        begin[k] = (uint16_t)(begin[k] + begin[k - 1]);
+    for (int k = 0; k < count; k++)
+        place[begin[turns[k]]++] = (uint16_t)k;
 }

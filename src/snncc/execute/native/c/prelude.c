@@ -27,6 +27,7 @@ struct run {
     char *scratch;       /* `scratch_size` bytes for each thread */
     int64_t scratch_size;
     int64_t counting;    /* whether events are counted */
+    int64_t *tiles;      /* of each step of the program: computed from events, and densely */
 };
 
 /* What is computed at once. */
@@ -36,19 +37,21 @@ struct tile {
 };
 
 /* A convolution's constants: the largest tile, `pitch` accumulated pixels per row; the geometry; `in_blocks` of input
- * channels that are listed together, each with `signs` rows of weights; taps in groups. */
+ * channels that are listed together; taps in groups. */
 struct conv {
     int tile_steps, tile_images, tile_rows, tile_columns, pitch;
     int in_height, in_width, out_height;
     int kernel_y, kernel_x, stride_y, stride_x, dilation_y, dilation_x, pad_y, pad_x;
-    int in_blocks, signs, group_y, group_x;
+    int in_blocks, group_x;
 };
 
-/* Events of a tile: offsets of rows of weights, their values, and where the lists of neighbouring pixels begin. */
+/* Events of a tile: offsets of rows of weights, their values; where each line's begin, its pixels in order, and the turns of
+ * each bunch of them. */
 struct lists {
     uint16_t *events;
     real *values;
-    int32_t *first, *length;
+    int32_t *first;
+    uint16_t *place, *turns;
 };
 
 INLINE double now(void)
@@ -59,6 +62,33 @@ INLINE double now(void)
 }
 
 INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Counts as reals, and the other way; `n` is a multiple of 16. Apart from loops over reals: compilers take the width of their
+ * vectors from the narrowest type. */
+INLINE void to_reals(real *restrict y, const int8_t *restrict z, const int n)
+{
+#if defined(__AVX512F__)
+    if (sizeof(real) == 4 && (real)0.5 != 0) {
+        for (int k = 0; k < n; k += 16)
+            _mm512_storeu_ps((float *)y + k,
+                             _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(z + k)))));
+        return;
+    }
+#endif
+    for (int k = 0; k < n; k++)
+        y[k] = z[k];
+}
+
+INLINE void to_counts(int8_t *restrict z, const int32_t *restrict fired, const int n)
+{
+#if defined(__AVX512F__)
+    for (int k = 0; k < n; k += 16)
+        _mm_storeu_si128((__m128i *)(z + k), _mm512_cvtepi32_epi8(_mm512_loadu_si512(fired + k)));
+#else
+    for (int k = 0; k < n; k++)
+        z[k] = (int8_t)fired[k];
+#endif
+}
 
 /* Spikes of either sign, and events, of each neuron, summed over images and steps. */
 INLINE void count_spikes(const int8_t *restrict z, int64_t times, int64_t size, int32_t *restrict positive,
