@@ -7,6 +7,7 @@ k-th event that changes a file, k = 1, 2, ... until one lives through it.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import shutil
@@ -152,19 +153,25 @@ def full_disk(folder: Path) -> None:
 
 
 def read_only(folder: Path) -> None:
-    """A folder that cannot be written, by a user who is not root."""
+    """A folder that cannot be written, by a process that may not more than its user."""
     folder.chmod(0o755)
     target = folder / "locked"
     target.mkdir(mode=0o555)
 
-    def attempt() -> None:
-        if os.geteuid() == 0:
-            os.setgroups([])
-            os.setgid(65534)
-            os.setuid(65534)
-        write_folder(target / "net.snn", {"a": b"1"}, force=True)
+    job_of(folder)
 
-    assert forked(attempt) == 7
+    def attempt(action: Action) -> int:
+        def unprivileged() -> None:
+            header, nothing = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+            if ctypes.CDLL(None).capset(header, nothing):  # capset(2): root, too, may then write only what it may
+                raise OSError("capset")
+            action()
+
+        return forked(unprivileged)
+
+    assert attempt(lambda: convert_to(target / "net.snn", 1)) == 7
+    assert attempt(lambda: train(target / "q.onnx")) == 7
+    assert attempt(lambda: api.batch(folder / "models", out=target / "zoo", method="rate", jobs=1)) == 7
     assert not list(target.iterdir())
 
 
@@ -247,7 +254,50 @@ def batch(folder: Path) -> None:
     assert [p.name for p in (out / "results").iterdir()] == ["net.json"]
 
 
-SCENES = {f.__name__: f for f in (convert, full_disk, read_only, at_once, finetuning, batch)}
+def summary(folder: Path) -> None:
+    """The process of the batch itself, all of whose models are finished: the old pages or the new ones, each whole."""
+    job_of(folder)
+    out = folder / "zoo"
+
+    def run() -> None:
+        api.batch(folder / "models", out=out, method="rate", timesteps=2, jobs=1)
+
+    assert forked(run) == 0
+    expected = contents(out)
+    pages = [name for name in expected if "/" not in name]
+    assert "summary.json" in pages
+
+    def prepare() -> None:
+        for name in pages:
+            (out / name).unlink(missing_ok=True)
+
+    def check() -> None:
+        found = contents(out)
+        assert all(found.get(name, data) == data for name, data in expected.items())
+        assert all(name in found for name in expected if "/" in name), "what was finished is there"
+
+    killed_everywhere(run, prepare, check, 10)
+    assert contents(out) == expected, "nothing of the killed ones is left"
+
+
+def emitting(folder: Path) -> None:
+    """`emit` puts a target into a bundle that exists: the bundle without it or with it."""
+    bundle, plain, done = (folder / part / "net.snn" for part in ("work", "plain", "done"))
+    forked(lambda: convert_to(plain, 1))
+    shutil.copytree(plain, done)
+    forked(lambda: api.emit(done, to="onnx"))
+    allowed = [contents(plain), contents(done)]
+    assert len(allowed[1]) > len(allowed[0])
+
+    def prepare() -> None:
+        if not bundle.exists() or contents(bundle) != allowed[0]:
+            shutil.rmtree(bundle, ignore_errors=True)
+            shutil.copytree(plain, bundle)
+
+    killed_everywhere(lambda: api.emit(bundle, to="onnx"), prepare, lambda: whole(bundle, allowed), 10, stride=4)
+
+
+SCENES = {f.__name__: f for f in (convert, full_disk, read_only, at_once, finetuning, batch, summary, emitting)}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

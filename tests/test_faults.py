@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-SCENES = ("convert", "full_disk", "read_only", "at_once", "finetuning", "batch")
+SCENES = ("convert", "full_disk", "read_only", "at_once", "finetuning", "batch", "summary", "emitting")
 
 
 @pytest.mark.slow

@@ -12,12 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from code_blocks import blocks
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-def blocks() -> list[str]:
-    text = (EXAMPLES / "deploy" / "README.md").read_text(encoding="utf-8")
-    return [block.replace("\\\n", " ") for block in re.findall(r"```sh\n(.*?)```", text, re.S)]
 
 
 def test_readme(tmp_path: Path) -> None:
@@ -27,7 +24,7 @@ def test_readme(tmp_path: Path) -> None:
         shutil.copytree(EXAMPLES / name, tmp_path / name)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     found = []
-    for block in blocks():
+    for block in [b.text for b in blocks("examples/deploy/README.md") if not b.reason]:
         if "CC=arm-" in block and any(shutil.which(n) is None for n in ("arm-linux-gnueabihf-gcc", "qemu-arm-static")):
             continue
         result = subprocess.run(

@@ -13,6 +13,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from code_blocks import blocks
 from snncc import api
 from snncc.backends.nir_interpreter import NirMachine, read
 from snncc.bundle import open_bundle
@@ -24,12 +25,8 @@ EXAMPLE = ROOT / "examples" / "nir"
 POINTS = (4, 8, 16, 32, 64)
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
-
-
-def run(line: str) -> None:
-    result = CliRunner().invoke(cli, line.split()[1:], catch_exceptions=False)
+def run(words: list[str]) -> None:
+    result = CliRunner().invoke(cli, words[1:], catch_exceptions=False)
     assert result.exit_code == 0, result.output
 
 
@@ -37,9 +34,9 @@ def test_the_readme_tells_the_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     torch.set_num_threads(1)
     shutil.copytree(EXAMPLE, tmp_path / "nir")
     monkeypatch.chdir(tmp_path / "nir")
-    for block in blocks(EXAMPLE / "README.md", "sh"):
-        for line in block.splitlines():
-            run(line)
+    for block in blocks("examples/nir/README.md"):
+        for words in block.commands():
+            run(words)
     text, data = (EXAMPLE / "README.md").read_text(encoding="utf-8"), np.load(EXAMPLE / "digits_nir.npz")
     bundle = open_bundle(Path("digits_nir.snn"))
     steps = Engine(bundle.network).run({"image": data["x"]}, POINTS[-1], checkpoints=POINTS, count=False)
@@ -66,11 +63,12 @@ def test_what_the_page_shows_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     page = ROOT / "docs" / "exchange.md"
     shutil.copytree(EXAMPLE, tmp_path / "examples" / "nir")
     monkeypatch.chdir(tmp_path)
-    for line in blocks(page, "sh")[0].splitlines():
-        run(line)
-    (code,) = blocks(page, "python")
     names: dict[str, Any] = {}
-    exec(compile(code, "exchange.md", "exec"), names)
+    for block in blocks("docs/exchange.md"):
+        if block.language == "python":
+            exec(compile(block.text, str(block), "exec"), names)
+        for words in block.commands() if block.language == "sh" else ():
+            run(words)
     want = Engine(open_bundle(Path("digits_nir.snn")).network).run({"image": names["images"]}, 16, count=False)
     assert names["chosen"].tolist() == want.outputs["logits"][0].argmax(-1).tolist()
     for name in ("hard-reset", "strict-threshold", "single-spike", "unsigned", "zero-start"):

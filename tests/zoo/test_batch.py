@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
-from zoos import labelled, make_zoo, perceptron
+from zoos import labelled, make_zoo, perceptron, processes_of
 
 import snncc
 from snncc.bundle import open_bundle
@@ -98,6 +97,30 @@ def test_limits_end_a_model_and_not_the_batch(tmp_path: Path) -> None:
     assert batch(manifest, tmp_path / "out")["slow"].status == "converted"
 
 
+def test_auto_searches_for_each_model(tmp_path: Path) -> None:
+    for name in ("easy", "hard"):
+        onnx.save(perceptron(1), tmp_path / f"{name}.onnx")
+        np.savez(tmp_path / f"{name}.npz", **labelled(perceptron(1)))
+    manifest = tmp_path / "zoo.toml"
+    manifest.write_text(
+        "[defaults]\nmethod='auto'\n"
+        "[[models]]\npath='easy.onnx'\nmax_drop=0.5\n[[models]]\npath='hard.onnx'\ntimesteps=1\nmax_drop=0.0\n"
+    )
+    given = snncc.batch(manifest, out=tmp_path / "out", jobs=2)
+    easy, hard = (entry.result for entry in given.entries)
+    search = open_bundle(tmp_path / "out" / "easy.snn").report().search
+    assert search is not None
+    (chosen,) = (trial for trial in search.trials if trial.chosen)
+    assert (easy.method, easy.timesteps, easy.levels) == (chosen.method, chosen.timesteps, chosen.levels)
+    assert chosen.drop <= 50
+    assert easy.drop is not None
+    assert hard.failure is not None
+    assert (hard.method, hard.failure.kind) == ("auto", "FidelityError")
+    assert "a drop of at most 0 points, T <= 1" in hard.failure.message
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["models"][0]["levels"] == easy.levels
+
+
 def test_foreign_folders_and_bad_requests_are_refused(tmp_path: Path) -> None:
     onnx.save(perceptron(1), tmp_path / "a.onnx")
     (tmp_path / "out").mkdir()
@@ -116,20 +139,6 @@ def command(zoo: Path, out: Path, *options: str) -> list[str]:
     return [*base, "--jobs", "2", "--method", "rate", "--timesteps", "4", "--quiet", *options]
 
 
-def workers_of(out: Path) -> list[int]:
-    """The processes whose command line names the folder."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if b"snncc.zoo.process" in words and os.fsencode(out) in words:
-                found.append(int(entry.name))
-    return found
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("wait_for", ["a process", "a result"])
@@ -140,7 +149,7 @@ def test_a_killed_batch_is_resumed(done: tuple[Path, Path, dict[str, Result]], t
     try:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
-            if workers_of(out) if wait_for == "a process" else list(out.glob("results/alpha.json")):
+            if processes_of(out) if wait_for == "a process" else list(out.glob("results/alpha.json")):
                 break
             time.sleep(0.02)
         else:
@@ -150,7 +159,7 @@ def test_a_killed_batch_is_resumed(done: tuple[Path, Path, dict[str, Result]], t
         process.kill()
         process.wait()
     deadline = time.monotonic() + 10
-    while workers_of(out):
+    while processes_of(out):
         assert time.monotonic() < deadline, "processes outlive the batch"
         time.sleep(0.05)
     kept = {path.stem: path.read_bytes() for path in out.glob("results/[a-z]*.json")}

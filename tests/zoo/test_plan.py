@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from zoos import make_zoo
 
+from snncc.auto import Target
 from snncc.errors import RecipeError, UsageError
 from snncc.recipe import DEFAULT_METHOD
 from snncc.zoo.plan import Choices, Gates, given_choices, plan
+from snncc.zoo.results import key_of
 
 MANIFEST = """
 [defaults]
@@ -55,6 +57,17 @@ def test_an_entry_goes_before_the_command_line_and_that_before_the_defaults(tmp_
     percentiles = [e.options.get("percentile") for j in (first, second) for e in j.recipe.passes]
     assert 99 in percentiles[: len(first.recipe.passes)]
     assert 99 not in percentiles[len(first.recipe.passes) :]
+
+
+def test_auto_has_its_target_from_the_gates_and_takes_no_options(tmp_path: Path) -> None:
+    zoo = make_zoo(tmp_path / "zoo")
+    first = plan([zoo], given_choices({"method": "auto", "max_drop": 0.02, "timesteps": 16}), tmp_path / "out")[0]
+    assert (first.method, first.search, first.timesteps) == ("auto", Target(max_drop=2.0), 16)
+    other = plan([zoo], given_choices({"method": "auto", "granularity": "channel"}), tmp_path / "out")[0]
+    assert (other.search, other.granularity) == (Target(max_drop=1.0), "channel")
+    assert len({key_of(job) for job in (first, other, *plan([zoo], Choices(), tmp_path / "out")[:1])}) == 3
+    with pytest.raises(UsageError, match="auto chooses the options"):
+        plan([zoo], given_choices({"method": "auto", "options": {"x": {"y": 1}}}), tmp_path / "out")
 
 
 def test_globs_and_files(tmp_path: Path) -> None:

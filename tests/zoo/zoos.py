@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -41,3 +42,17 @@ def make_zoo(folder: Path) -> Path:
     onnx.save(refused, folder / "random.onnx")
     (folder / "broken.onnx").write_bytes(second.SerializeToString()[:150])
     return folder
+
+
+def processes_of(out: Path) -> list[int]:
+    """The processes that convert models into a folder, by its name in their command lines."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"snncc.zoo.process" in words and os.fsencode(out) in words:
+                found.append(int(entry.name))
+    return found

@@ -25,6 +25,7 @@ COLUMNS = (
     "method",
     "status",
     "timesteps",
+    "levels",
     "metric",
     "ann",
     "value",

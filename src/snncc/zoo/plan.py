@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from snncc import auto
 from snncc import recipe as recipes
 from snncc.data import Preprocessing
 from snncc.errors import DataError, RecipeError, UsageError
@@ -70,7 +71,10 @@ class ZooFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One model and everything that its conversion depends on. time_limit: seconds; memory_limit: GiB."""
+    """One model and everything that its conversion depends on. time_limit: seconds; memory_limit: GiB.
+
+    search: what `--method auto` must meet; it chooses the recipe then, of `granularity` if that is given.
+    """
 
     name: str
     title: str
@@ -85,6 +89,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     gates: Gates
     time_limit: float
     memory_limit: float
+    search: auto.Target | None = None
+    granularity: str | None = None
+
+    @property
+    def method(self) -> str:
+        """What was asked for."""
+        return self.recipe.name if self.search is None else auto.NAME
 
 
 BUILT_IN = Choices(preprocessing=Preprocessing(), seed=0, time_limit=3600.0, memory_limit=8.0)
@@ -133,13 +144,17 @@ def located(choices: Choices, folder: str) -> Choices:
     return msgspec.structs.replace(choices, **paths)
 
 
-def chosen_recipe(levels: Sequence[Choices], where: str) -> Recipe:
-    """The recipe of a job; raises RecipeError or UsageError that names the model."""
+def chosen_recipe(levels: Sequence[Choices], where: str) -> tuple[Recipe, bool]:
+    """The recipe of a job and whether to search instead; raises RecipeError or UsageError that names the model."""
     try:
         for level in levels:
             if level.method is not None and level.recipe is not None:
                 raise UsageError(f"{where}: a method and a recipe file are given", cure="give one of them")
         origin = next((c for c in levels if c.method is not None or c.recipe is not None), Choices())
+        if origin.method == auto.NAME:
+            if first("options", *levels):
+                raise UsageError(f"{where}: --method auto chooses the options", cure="leave them out, or name a method")
+            return recipes.load_method(recipes.DEFAULT_METHOD), True
         if origin.recipe is not None:
             found = recipes.load_recipe(Path(origin.recipe))
         else:
@@ -148,7 +163,7 @@ def chosen_recipe(levels: Sequence[Choices], where: str) -> Recipe:
         changes = [(use, option, value) for use, given in options.items() for option, value in given.items()]
         found = recipes.with_options(found, changes)
         granularity = first("granularity", *levels)
-        return recipes.with_granularity(found, granularity) if granularity else found
+        return (recipes.with_granularity(found, granularity) if granularity else found), False
     except RecipeError as error:
         raise RecipeError(f"{where}: {error.message}", cure=error.cure) from None
 
@@ -159,12 +174,16 @@ def job(path: Path, name: str, levels: Sequence[Choices]) -> Job:
     if calib is None and beside.is_file():
         calib = str(beside)
     data = first("data", *levels)
-    recipe = chosen_recipe(levels, name)
+    recipe, searching = chosen_recipe(levels, name)
+    drop = first("max_drop", *levels)
+    target = auto.Target(max_drop=auto.MAX_DROP if drop is None else 100 * drop) if searching else None
     return Job(
         name=name,
         title=path.name,
         model=str(path.absolute()),
         recipe=recipe,
+        search=target,
+        granularity=first("granularity", *levels) if searching else None,
         calib=None if calib is None else str(Path(calib).absolute()),
         data=None if data is None else str(Path(data).absolute()),
         gates=Gates(**{key: first(key, *levels) for key in Gates.__struct_fields__}),
@@ -238,6 +257,8 @@ def _plan(sources: Sequence[Path | str], given: Choices, out: Path) -> list[Job]
                 found += [(path, entry.name or name, levels) for path, name in matches]
         else:
             matches = expanded(source, out)
+            if not Path(source).suffix and all(not path.exists() for path, _ in matches):
+                matches = []  # a folder whose name is mistyped, not a model that is missing
             refuse_none(matches, source)
             found += [(path, name, (given,)) for path, name in matches]
     if len(found) > MOST:

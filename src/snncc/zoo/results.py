@@ -14,6 +14,7 @@ from snncc import manifest as manifests
 from snncc.bundle import Bundle
 from snncc.errors import SnnccError
 from snncc.output import replace_file
+from snncc.report.document import Report
 from snncc.simulation import Simulation
 from snncc.zoo.plan import Gates, Job
 
@@ -37,7 +38,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     metric: "accuracy" with labels, else "agreement" with the ANN (whose own value is then 1). drop: the ANN's value
     minus the SNN's at the design T. within_one_point: the first T measured from which on the drop is at most 0.01.
-    spiking: the share of multiply-accumulates that spikes feed.
+    spiking: the share of multiply-accumulates that spikes feed. levels: the spikes per step that a search chose.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["converted", "failed"]
     failure: Failure | None = None
     timesteps: int | None = None
+    levels: int | None = None
     metric: Literal["accuracy", "agreement"] | None = None
     ann: float | None = None
     value: float | None = None
@@ -100,7 +102,8 @@ def key_of(job: Job) -> str:
         kind: None if place is None else (Path(place).name, file_sha256(Path(place)))
         for kind, place in (("model", job.model), ("calib", job.calib), ("data", job.data))
     }
-    chosen = [job.name, job.recipe, job.timesteps, job.shapes, job.preprocessing, job.seed]
+    chosen = [job.name, job.recipe, job.search, job.granularity]
+    chosen += [job.timesteps, job.shapes, job.preprocessing, job.seed]
     return manifests.sha256(manifests.encode([SCHEMA, manifests.versions(), data, chosen]))
 
 
@@ -154,7 +157,7 @@ def failed(job: Job, error: SnnccError | Failure) -> Result:
         for place in (job.model, job.calib, job.data):
             message = message if place is None else message.replace(place, Path(place).name)
         failure = Failure(kind=type(error).__name__, message=message, cure=error.cure, exit_code=error.exit_code)
-    return Result(name=job.name, model=job.title, method=job.recipe.name, status="failed", failure=failure)
+    return Result(name=job.name, model=job.title, method=job.method, status="failed", failure=failure)
 
 
 def of_first_output(value: Any, output: str) -> Any:
@@ -162,8 +165,9 @@ def of_first_output(value: Any, output: str) -> Any:
     return value[output] if isinstance(value, dict) and output in value else value
 
 
-def measured(job: Job, opened: Bundle, found: Simulation, spiking: float | None) -> Result:
+def measured(job: Job, opened: Bundle, report: Report, found: Simulation) -> Result:
     """The result of a converted model."""
+    trials = report.search.trials if report.search is not None else ()
     manifest, output = opened.manifest, opened.network.outputs[0]
     accuracy, last = of_first_output(found.accuracy, output), str(found.timesteps)
     agreement, error = of_first_output(found.agreement, output), of_first_output(found.error, output)
@@ -175,6 +179,7 @@ def measured(job: Job, opened: Bundle, found: Simulation, spiking: float | None)
         method=manifest.method,
         status="converted",
         timesteps=found.timesteps,
+        levels=next((trial.levels for trial in trials if trial.chosen), None),
         metric="agreement" if accuracy is None else "accuracy",
         ann=ann,
         value=curve[last],
@@ -183,7 +188,7 @@ def measured(job: Job, opened: Bundle, found: Simulation, spiking: float | None)
         within_one_point=found.within_one_point,
         samples=found.samples,
         synthetic=found.synthetic,
-        spiking=spiking,
+        spiking=report.operations.get("spikes"),
         firing_rate=found.firing_rate,
         synaptic_operations=found.synaptic_operations,
         approximations=sum(n.kind == "approximation" for r in manifest.records for n in r.notes),

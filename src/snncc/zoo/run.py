@@ -1,32 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`batch`: run the jobs on an engine of joblib's, skip what is done, and write what all of them gave."""
+"""`batch`: run the jobs on an engine, skip what is done, and write what all of them gave."""
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import joblib
 import msgspec
 
 from snncc import __version__
 from snncc import manifest as manifests
-from snncc.errors import BundleError, UsageError
+from snncc.errors import BundleError
 from snncc.output import locked, replace_file
 from snncc.pipeline import Progress, quiet
-from snncc.zoo import isolated
+from snncc.zoo.engines import PATIENCE, Backend, engine, without_address
 from snncc.zoo.pages import csv_table, index_page, junit
 from snncc.zoo.plan import Job, given_choices, plan
 from snncc.zoo.results import FOLDER, SCHEMA, Result, State, Verdict, finished, key_of, verdicts
 
-Backend = Literal["local", "dask", "ray"]
 MARKER = ".batch.json"
-#: Seconds to wait for the processes of a batch that was killed a moment ago, or for a cluster to answer.
-PATIENCE = 10.0
 Finished = Callable[[Result, int, int, bool], None]
 
 
@@ -52,48 +47,6 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 def silent(result: Result, done: int, total: int, skipped: bool) -> None:
     """Say nothing about a model that is finished."""
-
-
-@contextlib.contextmanager
-def engine(backend: Backend, address: str | None, jobs: int) -> Iterator[dict[str, Any]]:
-    """The arguments of `joblib.Parallel` for a backend; raises UsageError where it is not installed or not reached."""
-    if backend == "local":
-        yield {"n_jobs": jobs, "backend": "threading"}  # threads that wait for one process each
-        return
-    if address is None:
-        raise UsageError(f"--backend {backend} needs an address", cure="give --address, e.g. tcp://127.0.0.1:8786")
-    try:
-        if backend == "dask":
-            from distributed import Client
-
-            client = Client(address, timeout=PATIENCE, set_as_default=False)  # type: ignore[no-untyped-call]
-            with client, joblib.parallel_config("dask", client=client):
-                yield {"n_jobs": -1}
-        else:
-            import ray
-            from ray.util.joblib import register_ray
-
-            ray.init(address=address)
-            register_ray()
-            with joblib.parallel_config("ray"):
-                yield {"n_jobs": -1}
-    except ImportError:
-        raise UsageError(f"{backend} is not installed", cure=f'pip install "snncc[{backend}]"') from None
-    except (OSError, TimeoutError, ConnectionError) as error:
-        raise UsageError(
-            f"{backend} at {address}: {error}", cure="check that the scheduler runs and has workers"
-        ) from None
-
-
-def results(jobs: Sequence[Job], out: Path, arguments: Mapping[str, Any]) -> Iterator[State]:
-    """The states of jobs as they are finished, in any order."""
-    parallel = joblib.Parallel(**arguments, batch_size=1, pre_dispatch="all", return_as="generator_unordered")
-    calls = (joblib.delayed(isolated.isolated)(msgspec.json.encode(job), str(out)) for job in jobs)
-    try:
-        for data in parallel(calls):
-            yield msgspec.json.decode(data, type=State)
-    finally:
-        isolated.stop_all()
 
 
 def summary(jobs: Sequence[Job], states: Mapping[str, State], *, allow_failures: bool) -> Summary:
@@ -166,6 +119,8 @@ def batch(
 
     Raises UsageError, RecipeError or BundleError for the request; a model that fails is a result.
     """
+    if backend != "local" and address is None:
+        raise without_address(backend)
     given = [sources] if isinstance(sources, str | Path) else list(sources)
     folder = Path(out).absolute()
     todo = plan(given, given_choices(choices), folder)
@@ -183,8 +138,9 @@ def batch(
             for job in waiting:
                 (folder / FOLDER / f"{job.name}.json").unlink(missing_ok=True)
         if waiting:
-            with engine(backend, address, jobs or os.cpu_count() or 1) as arguments:
-                for state in results(waiting, folder, arguments):
+            with engine(backend, address or "", jobs or os.cpu_count() or 1) as states_of:
+                for data in states_of([(msgspec.json.encode(job), str(folder)) for job in waiting]):
+                    state = msgspec.json.decode(data, type=State)
                     states[state.result.name] = state
                     done = next(count)
                     progress("models", done, len(todo))

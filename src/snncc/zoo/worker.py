@@ -46,13 +46,16 @@ def external_files(model: Path) -> dict[str, str]:
 
 def converted(job: Job, out: Path) -> Result:
     """Convert and measure one model; raises SnnccError."""
-    from snncc import api
+    from snncc import api, auto
     from snncc.bundle import open_bundle
 
     bundle = out / f"{job.name}.snn"
     api.convert(
         Path(job.model),
-        recipe=job.recipe,
+        recipe=job.recipe if job.search is None else None,
+        method=None if job.search is None else auto.NAME,
+        target=job.search,
+        granularity=job.granularity,
         timesteps=job.timesteps,
         calib=job.calib,
         out=bundle,
@@ -66,7 +69,7 @@ def converted(job: Job, out: Path) -> Result:
     found = report.simulation
     if job.data is not None or opened.manifest.samples.labelled:  # else the report has measured all there is to know
         found = api.simulate(opened, data=job.data)
-    return measured(job, opened, found, report.operations.get("spikes"))
+    return measured(job, opened, report, found)
 
 
 def outcome(job: Job, out: Path) -> Result:
