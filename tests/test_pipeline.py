@@ -14,11 +14,12 @@ import pytest
 from small_models import dataset, lowered, normal, parsed
 from snncc import api, pipeline
 from snncc.errors import FidelityError, InvariantBroken
+from snncc.execute.torch_engine import Engine
 from snncc.ir.network import Network
 from snncc.ir.nodes import NEURONS, Clip, Conv, Node, Relu, Reshape
 from snncc.recipe import BY_NAME, Step, load_method, steps, with_options
 from snncc.transform.base import Context, Fidelity, Transform, transform
-from snncc.verify import ROUNDING
+from snncc.verify import ROUNDING, ann_deviation
 
 TEXT = """g (float[N,3,8,8] x) => (float[] y) {
     c1 = Conv<pads=[1,1,1,1]>(x, w1)  n1 = BatchNormalization(c1, g, b, m, v)  r1 = Relu(n1)
@@ -292,6 +293,20 @@ def test_rounding_near_zero_of_a_function_with_range_one_is_no_broken_promise() 
         seed=0,
     )
     assert outcome.records[0].error < ROUNDING
+
+
+def test_rounding_does_not_add_up_over_the_depth() -> None:
+    """Over 300 layers float32 is off by more than one layer may be; each layer alone is not."""
+    depth, width = 300, 256
+    layers = " ".join(f"m{i} = MatMul(r{i}, w{i}) r{i + 1} = Relu(m{i})" for i in range(depth))
+    weights = {f"w{i}": normal(i, width, width) * np.float32(np.sqrt(2 / width)) for i in range(depth)}
+    model = parsed(f"g (float[N,{width}] r0) => (float[] r{depth}) {{ {layers} }}", **weights)
+    data = dataset(r0=normal(1000, 8, width))
+    case = lowered(model, data)
+    found = case.truth.run(data.inputs, [f"r{depth}"])[f"r{depth}"]
+    whole = Engine(case.network).evaluate(data.inputs)[f"r{depth}"].numpy()
+    assert np.abs(whole - found).max() > ROUNDING * np.abs(found).max()
+    assert ann_deviation(case.network, case.context.values, data.inputs).error < ROUNDING / 4
 
 
 @pytest.mark.parametrize(("kind", "lines"), [("double", 1), ("float16", 1), ("float", 0)])
