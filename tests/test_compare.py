@@ -65,6 +65,8 @@ def test_the_table(tmp_path: Path) -> None:
     alone = api.simulate(one.path, data=data)
     entry = next(e for e in found.entries if (e.method, e.timesteps) == ("matched", 4))
     assert entry.value == alone.agreement["4"]
+    run = next(r for r in found.runs if (r.method, r.design) == ("matched", 4))
+    assert [p.reference for p in run.curve.points] == [alone.reference.agreement[t] for t in ("2", "4")]
     kept = json.loads((tmp_path / "c" / "compare.json").read_bytes())
     assert kept["entries"][0]["value"] == found.entries[0].value
     again = api.compare(model, methods=["rate", "matched"], timesteps=[2, 4, 8], calib=data, data=data, jobs=1)

@@ -7,9 +7,6 @@ import importlib.util
 import re
 from pathlib import Path
 
-import pytest
-
-from snncc.cli import cli
 from snncc.recipe import methods
 
 ROOT = Path(__file__).parents[1]
@@ -24,21 +21,6 @@ def test_generated_parts_are_fresh() -> None:
     spec.loader.exec_module(generate)
     stale = [p.name for p, text in generate.pages().items() if p.read_text(encoding="utf-8") != text]
     assert stale == [], "run `python docs/generate.py`"
-
-
-def commands(page: Path) -> list[list[str]]:
-    blocks = re.findall(r"```(?:bash|console|sh)\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
-    lines = [part.strip() for block in blocks for line in block.splitlines() for part in line.split("&&")]
-    return [line.lstrip("$ ").split() for line in lines if line.lstrip("$ ").startswith("snncc ")]
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_commands_on_pages_exist(page: Path) -> None:
-    for words in commands(page):
-        assert words[1] in cli.commands, f"{page.name}: {' '.join(words)}"
-        known = {opt for p in cli.commands[words[1]].params for opt in (*p.opts, *p.secondary_opts)}
-        options = [w.split("=")[0] for w in words[2:] if w.startswith("-")]
-        assert set(options) <= known, f"{page.name}: {' '.join(words)}"
 
 
 def test_every_method_and_page_is_linked() -> None:

@@ -67,7 +67,15 @@ def bundle_files(
         "ann.onnx": source,
         "samples.npz": samples_bytes(samples),
     }
-    emitted = Source(network=network, name=name, method=chosen.name, timesteps=timesteps, samples=samples, truth=truth)
+    emitted = Source(
+        network=network,
+        name=name,
+        method=chosen.name,
+        timesteps=timesteps,
+        samples=samples,
+        truth=truth,
+        calibration=calibration,
+    )
     notes: tuple[str, ...] = ()
     integer: IntegerPart | None = None
     for target in dict.fromkeys(("torch", emit)):

@@ -14,11 +14,13 @@ import onnx
 
 from snncc import manifest, pipeline, recipe
 from snncc.data import Dataset, Preprocessing, read
-from snncc.errors import RecipeError, SnnccError
+from snncc.errors import RecipeError, SnnccError, UsageError
 from snncc.execute.ann import Truth
 from snncc.execute.executors import TorchExecutor
 from snncc.execute.plan import plan
 from snncc.execute.synapses import fan_out
+from snncc.execute.synchronous import QuantisedReference
+from snncc.execute.torch_engine import Engine
 from snncc.frontend.load import load as load_model
 from snncc.frontend.lower import lowered_network
 from snncc.frontend.normalize import normalize
@@ -151,6 +153,7 @@ def one_run(place: Workplace, chosen: Recipe, design: int, statistics: Statistic
         timesteps=design,
         progress=lambda text, done, total: place.progress(f"{label}: {text}", done, total),
         points=tuple(t for t in place.timesteps if t <= design),
+        reference=QuantisedReference(Engine(net), piece),
         name=place.name,
         method=chosen.name,
         design_timesteps=design,
@@ -231,6 +234,8 @@ def compare(
     Data as for `convert`; `data` names other samples to simulate. Methods run at the same time, `jobs` at most.
     """
     source = model if isinstance(model, onnx.ModelProto) else Path(model)
+    if not methods:
+        raise UsageError("there is no method to compare", cure="name at least one: see `snncc methods`")
     if out is not None:
         refuse_existing(Path(out), force=force)
     prepared = samples_first(load_model(source), shapes)

@@ -25,7 +25,10 @@ Target = Literal["torch", "integer", "onnx", "nir"]
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What is emitted: a network, what it is called, and the samples and the ANN that it is compared on."""
+    """What is emitted: a network, what it is called, and the samples and the ANN that it is compared on.
+
+    calibration: the samples by which numbers are rounded; a bundle that is opened again has its own samples only.
+    """
 
     network: Network
     name: str
@@ -33,6 +36,7 @@ class Source:
     timesteps: int
     samples: Dataset
     truth: Truth
+    calibration: Dataset | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +124,8 @@ def lowered(source: Source, options: EmitOptions) -> tuple[IntegerNetwork, Emitt
     from snncc.integer.files import network_files
     from snncc.integer.part import integer_part
 
-    integer = lower(source.network, source.samples, weights=options.weights, max_timesteps=options.max_timesteps)
+    seen = source.calibration or source.samples
+    integer = lower(source.network, seen, weights=options.weights, max_timesteps=options.max_timesteps)
     return integer, Emitted(files=network_files(integer), notes=integer.notes, integer=integer_part(integer))
 
 

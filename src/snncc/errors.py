@@ -24,11 +24,13 @@ class SnnccError(Exception):
     """Base of the errors that a user can meet; `exit_code` is the process's exit status."""
 
     exit_code = 1
+    #: Where a raiser gives none.
+    usual_cure: str | None = None
 
     def __init__(self, message: str, *, cure: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.cure = cure
+        self.cure = cure or self.usual_cure
 
     def __str__(self) -> str:
         return f"{self.message} -> {self.cure}" if self.cure else self.message
@@ -83,10 +85,13 @@ class DataError(SnnccError):
     """Calibration or evaluation data that cannot be used."""
 
     exit_code = 5
+    usual_cure = "data are an .npz (x and y, or arrays named after the inputs), an .npy, or a folder of images by class"
 
 
 class CalibrationError(DataError):
     """The data leaves a statistic undefined (empty set, NaN)."""
+
+    usual_cure = "check the calibration data, and their preprocessing"
 
 
 class FidelityError(SnnccError):

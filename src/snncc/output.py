@@ -61,8 +61,10 @@ def locked(target: Path, *, wait: float = 0) -> Iterator[None]:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 handle = stack.enter_context(lock.open("w"))
             except OSError as error:
+                blocked = isinstance(error, FileExistsError | NotADirectoryError)
+                reason = "a folder of its path is a file" if blocked else error.strerror
                 raise BundleError(
-                    f"cannot write {target.name}: {error.strerror}", cure="choose another folder with -o"
+                    f"cannot write {target.name}: {reason}", cure="choose another folder with -o"
                 ) from None
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

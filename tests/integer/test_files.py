@@ -12,12 +12,14 @@ import pytest
 from click.testing import CliRunner
 
 from snncc import api
-from snncc.bundle import open_bundle
+from snncc.bundle import network_bytes, network_from, open_bundle
 from snncc.cli import cli
+from snncc.data import read
 from snncc.emit import EmitOptions
 from snncc.errors import BundleError
 from snncc.integer import lower
 from snncc.integer.files import integer_network
+from snncc.ir.nodes import Linear
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "digits.onnx"
 
@@ -34,7 +36,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_network_is_read_as_it_was_written(bundle: Path) -> None:
     opened = open_bundle(bundle)
     found = integer_network(opened)
-    made = lower(opened.network, opened.samples(opened.truth()), max_timesteps=64)
+    calibration = read(DIGITS.with_suffix(".npz"), opened.truth().inputs, split="calibration")
+    made = lower(opened.network, calibration, max_timesteps=64)
     assert found.network == made.network
     assert (found.widths, found.input, found.max_timesteps) == (made.widths, made.input, 64)
     assert found.output_scale == made.output_scale
@@ -123,3 +126,13 @@ def test_without_an_integer_network_one_is_made(tmp_path: Path) -> None:
     result = api.simulate(path, timesteps=4, engine="integer", data=opened.samples(opened.truth()).head(32))
     assert result.float_snn is not None
     assert msgspec.json.encode(result)
+
+
+def test_shapes_of_an_integer_network_are_checked(bundle: Path) -> None:
+    """A node that declares another shape than its function gives is noticed before anything runs."""
+    integer = integer_network(open_bundle(bundle)).network
+    assert network_from(*network_bytes(integer)) == integer
+    node = next(n for n in integer.nodes if isinstance(n, Linear))
+    wrong = msgspec.structs.replace(node, shape=(*node.shape[:-1], node.shape[-1] + 1))
+    with pytest.raises(BundleError, match=f"{node.name} .Linear. has shape"):
+        network_from(*network_bytes(integer.replaced([wrong])))

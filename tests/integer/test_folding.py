@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -41,6 +42,21 @@ def test_same_function_without_the_affines() -> None:
     assert [n.name for n in folded.nodes] == ["x", "a", "n", "y"]
     x = {"x": samples(net, 10).inputs["x"]}
     before, after = (Engine(n, dtype=torch.float64).run(x, 8).outputs["y"][0].numpy() for n in (net, folded))
+    assert after == pytest.approx(before, abs=1e-6)
+
+
+def test_chains_are_folded_whole() -> None:
+    """BatchNorm behind a bias: shift, gain, shift."""
+    net = network(CHANNELS)
+    shifted = Affine(name="b", inputs=("c",), shape=(1, 3, 4, 4), batch=0, shift="b/shift")
+    chained = net.rewrite(
+        lambda node: [shifted, msgspec.structs.replace(node, inputs=("b",))] if node.name == "a" else node,
+        {"b/shift": np.array([1.0, -2.0, 0.5], np.float32).reshape(1, 3, 1, 1)},
+    )
+    folded = fold_affines(chained)
+    assert [n.name for n in folded.nodes] == ["x", "a", "n", "y"]
+    x = {"x": samples(net, 10).inputs["x"]}
+    before, after = (Engine(n, dtype=torch.float64).run(x, 8).outputs["y"][0].numpy() for n in (chained, folded))
     assert after == pytest.approx(before, abs=1e-6)
 
 

@@ -10,12 +10,11 @@ from small_networks import NEURONS, WINDOW, Small, images, plain, samples
 
 from small_models import dataset
 from snncc.errors import EmitError, UsageError
-from snncc.execute import reference
 from snncc.execute.torch_engine import Engine
 from snncc.integer import lower
 from snncc.integer.executor import run
-from snncc.integer.means import STEPS, mean_values
 from snncc.integer.network import IntegerNetwork
+from snncc.integer.rounding import Seen
 from snncc.ir.network import Network
 from snncc.ir.nodes import Affine, AveragePool, Conv, Differential, Input, LeakyIF, Operator, Relu
 from snncc.ir.schedule import Schedule
@@ -218,19 +217,8 @@ def test_biases_take_back_the_mean_error_of_the_weights(monkeypatch: pytest.Monk
     net = images("early_levels", seed=2)
     data, fresh = samples(net, 64), samples(net, 200, seed=9).inputs["x"]
     errors = []
-    for means in (mean_values, lambda net, samples: {}):
-        monkeypatch.setattr("snncc.integer.network.mean_values", means)
+    for lost in (Seen.lost, lambda seen, difference: np.zeros(len(difference))):
+        monkeypatch.setattr(Seen, "lost", lost)
         floats, found = outputs(net, lower(net, data, weights="int4"), fresh, 32)
         errors.append(float(np.square((found - floats).mean(0)).sum()))
     assert errors[0] < 0.5 * errors[1]
-
-
-@pytest.mark.parametrize("schedule", [Schedule(), Schedule(kind="window", steps=4)])
-def test_means_are_those_of_a_simulation(schedule: Schedule) -> None:
-    net = images("signed", schedule=schedule)
-    data = samples(net, 10)
-    found = mean_values(net, data)
-    steps = reference.run(net, data.inputs, STEPS)
-    for name in ("x", "c0", "n0", "a2", "k", "y"):
-        expected = np.mean([step[name].mean(0, keepdims=True) for step in steps], axis=0)
-        assert found[name] == pytest.approx(expected, abs=1e-5), name

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from snncc.errors import EmitError
 from snncc.execute.numpy_ops import convolution
 from snncc.execute.numpy_ops import linear as linear_function
 from snncc.ir.nodes import IF, Conv, Differential, Linear, MaxPool, SignedIF
+from snncc.transform.rescale import along_channels
 
 if TYPE_CHECKING:
     from snncc.backends.c_compile import Compiler
@@ -49,6 +51,30 @@ def dense(array: Array) -> Array:
     return array.astype(np.float64)
 
 
+Product = Callable[[Array, Array], Array]
+
+
+def without_constants(compiler: Compiler, to: Accumulator, node: Conv | Linear, factor: int, product: Product) -> View:
+    """What a node reads without its constant part, whose product with the weights goes to the biases."""
+    arrays, view = compiler.network.arrays, compiler.views[node.inputs[0]]
+    if node.bias is not None:
+        axis = node.axis % len(node.shape) if isinstance(node, Linear) else 1
+        bias = factor * along_channels(dense(arrays[node.bias]), len(node.shape), axis)
+        to.add_bias(to.where, np.broadcast_to(bias, node.shape))
+    if view.constant is None:
+        return view
+    to.add_bias(to.where, product(view.constant, arrays[node.weight]))
+    return View(plane=view.plane, where=view.where, constant=None, low=view.low, high=view.high)
+
+
+def widen(to: Accumulator, view: View, weight: Array, product: Product) -> None:
+    """Let the accumulator hold what the events of a view can add to it, partial sums included."""
+    low, high = np.minimum(view.low, 0), np.maximum(view.high, 0)
+    plus, minus = np.maximum(weight, 0), np.minimum(weight, 0)
+    ends = product(low, plus) + product(high, minus), product(high, plus) + product(low, minus)
+    to.widen(to.where, np.minimum(*ends), np.maximum(*ends))
+
+
 def add_convolution(compiler: Compiler, to: Accumulator, node: Conv, factor: int) -> None:
     """factor * (weight * x + bias), from the events of x."""
     weight = compiler.network.arrays[node.weight]
@@ -59,18 +85,12 @@ def add_convolution(compiler: Compiler, to: Accumulator, node: Conv, factor: int
         raise EmitError(
             f"{node.name} has {node.shape[0]} images a sample", cure="export a model with one image a sample"
         )
-    view = compiler.views[node.inputs[0]]
     options = {"stride": node.stride, "padding": node.padding, "dilation": node.dilation, "groups": node.groups}
 
     def convolved(x: Array, w: Array) -> Array:
         return factor * convolution(x, dense(w), None, **options)  # type: ignore[arg-type]
 
-    if node.bias is not None:
-        bias = factor * dense(compiler.network.arrays[node.bias]).reshape(-1, *[1] * len(kernel))
-        to.add_bias(to.where, np.broadcast_to(bias, node.shape))
-    if view.constant is not None:
-        to.add_bias(to.where, convolved(view.constant, weight))
-        view = View(plane=view.plane, where=view.where, constant=None, low=view.low, high=view.high)
+    view = without_constants(compiler, to, node, factor, convolved)
     if view.plane is None:
         return
     found = image(view)
@@ -79,10 +99,7 @@ def add_convolution(compiler: Compiler, to: Accumulator, node: Conv, factor: int
         found = image(view)
     if found is None or view.plane is None:
         raise TypeError(f"{node.name}: a copy is always an image")
-    low, high = np.minimum(view.low, 0), np.maximum(view.high, 0)
-    plus, minus = np.maximum(weight, 0), np.minimum(weight, 0)
-    ends = convolved(low, plus) + convolved(high, minus), convolved(high, plus) + convolved(low, minus)
-    to.widen(to.where, np.minimum(*ends), np.maximum(*ends))
+    widen(to, view, weight, convolved)
     # (out, in, y, x) with groups -> (group, in, y, x, out)
     grouped = weight.reshape(node.groups, weight.shape[0] // node.groups, weight.shape[1], *two(kernel, 1))
     to.calls.append(
@@ -108,19 +125,12 @@ def add_convolution(compiler: Compiler, to: Accumulator, node: Conv, factor: int
 def add_linear(compiler: Compiler, to: Accumulator, node: Linear, factor: int) -> None:
     """factor * (weight x + bias): a convolution of one pixel, or of a row of them where x has several vectors."""
     weight = compiler.network.arrays[node.weight]
-    view = compiler.views[node.inputs[0]]
     inputs, outputs = weight.shape[1], weight.shape[0]
 
     def product(x: Array, w: Array) -> Array:
         return factor * linear_function(x, dense(w), None, axis=node.axis)
 
-    if node.bias is not None:
-        shape = [-1 if i == node.axis % len(node.shape) else 1 for i in range(len(node.shape))]
-        bias = factor * dense(compiler.network.arrays[node.bias]).reshape(shape)
-        to.add_bias(to.where, np.broadcast_to(bias, node.shape))
-    if view.constant is not None:
-        to.add_bias(to.where, product(view.constant, weight))
-        view = View(plane=view.plane, where=view.where, constant=None, low=view.low, high=view.high)
+    view = without_constants(compiler, to, node, factor, product)
     if view.plane is None:
         return
     rows = view.where.size // inputs
@@ -131,10 +141,7 @@ def add_linear(compiler: Compiler, to: Accumulator, node: Linear, factor: int) -
         view = compiler.copied(node, node.inputs[0], view, axis=node.axis)
     if view.plane is None:
         raise TypeError(f"{node.name}: a copy has a plane")
-    low, high = np.minimum(view.low, 0), np.maximum(view.high, 0)
-    plus, minus = np.maximum(weight, 0), np.minimum(weight, 0)
-    ends = product(low, plus) + product(high, minus), product(high, plus) + product(low, minus)
-    to.widen(to.where, np.minimum(*ends), np.maximum(*ends))
+    widen(to, view, weight, product)
     if alone:  # the columns of the weights in the order of the plane
         columns = np.zeros((view.plane.size, outputs), np.int64)
         where = view.where.ravel()

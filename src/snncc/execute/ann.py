@@ -195,7 +195,8 @@ class Truth:
             return [np.asarray(value) for value in session.run(names, feeds)]
         except ORT_ERRORS as error:
             given = ", ".join(f"{name!r} {array.dtype} {shown(array.shape)}" for name, array in feeds.items())
-            raise DataError(f"onnxruntime cannot run the model on {given}: {_reason(error)}") from error
+            reason = f"onnxruntime cannot run the model on {given}: {_reason(error)}"
+            raise DataError(reason, cure="check the shape of the data, and --shape if it was given") from error
 
     def _session(self, exposed: frozenset[str]) -> Any:
         if exposed not in self._sessions:

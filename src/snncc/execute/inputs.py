@@ -28,7 +28,10 @@ class InputSpec:
                 f"given {len(shape)} axes {shown(shape)}"
             )
         if any(want not in (None, have) for want, have in zip(self.shape[1:], shape[1:], strict=True)):
-            raise DataError(f"input {self.name!r}: expected shape {shown(self.shape)}, given {shown(shape)}")
+            raise DataError(
+                f"input {self.name!r}: expected shape {shown(self.shape)}, given {shown(shape)}",
+                cure="reshape the data; --layout moves the channels of images",
+            )
 
     def cast(self, array: np.ndarray) -> np.ndarray:
         """Return `array` in the dtype of the input; only casts that keep the meaning are done.

@@ -155,13 +155,17 @@ class Trainer:
                 group["lr"] = lr
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.amp):
                 logits = self.module(feeds)
-            loss = F.cross_entropy(logits.float().flatten(1), labels)
+            logits = logits.flatten(1)
+            if int(labels.min()) < 0 or int(labels.max()) >= logits.shape[1]:
+                reason = f"{self.train.source}: labels from {int(labels.min())} to {int(labels.max())}"
+                raise DataError(f"{reason}, the network has {logits.shape[1]} classes", cure="number classes from 0")
+            loss = F.cross_entropy(logits.float(), labels)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
             self.module.keep_steps_positive()
             loss_sum += float(loss.detach()) * len(labels)
-            right += int((logits.flatten(1).argmax(1) == labels).sum())
+            right += int((logits.argmax(1) == labels).sum())
             seen += len(labels)
             self.tell(f"epoch {number}/{self.settings.epochs}", i + 1, total)
         validation = None if self.validation is None else self.accuracy(self.validation)

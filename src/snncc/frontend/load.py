@@ -31,7 +31,12 @@ PASSIVE = (onnx.ValueInfoProto, onnx.TypeProto, onnx.StringStringEntryProto)  # 
 PICKLE = ("this is a PyTorch checkpoint or another pickle, which is never opened", "export it with torch.onnx.export")
 FOREIGN = (  # (offset, magic, what it is, cure)
     *((0, bytes((0x80, protocol)), *PICKLE) for protocol in range(2, 6)),
-    (0, b"PK\x03\x04", "this is a zip archive", "unpack it and give the .onnx file in it"),
+    (
+        0,
+        b"PK\x03\x04",
+        "this is a zip archive",
+        "unpack the .onnx file; export a .pt checkpoint; .npz data is for --calib",
+    ),
     (0, b"\x1f\x8b", "this is a gzip file", "unpack it and give the .onnx file in it"),
     (0, b"\x89HDF", "this is an HDF5 file, perhaps of Keras", "convert it with tf2onnx"),
     (4, b"TFL3", "this is a TensorFlow Lite file", "convert it with tf2onnx"),

@@ -67,6 +67,9 @@ def conv(
     n = weight.ndim - 2
     if n not in (1, 2, 3):
         raise Unsupported(f"{n} spatial axes", cure="use 1 to 3")
+    if x.shape[1] != weight.shape[1] * group:
+        reason = f"{x.shape[1]} channels come in, the weight takes {weight.shape[1] * group}"
+        raise Unsupported(reason, cure="check --shape, or export the model again")
     stride, dilation = tuple(strides or [1] * n), tuple(dilations or [1] * n)
     padding = window_padding(x, auto_pad, pads, weight.shape[2:], stride, dilation)
     return g.add(

@@ -15,7 +15,6 @@ from snncc.integer.network import IntegerNetwork
 from snncc.integer.widths import proved_widths
 from snncc.ir.analysis import tail
 from snncc.ir.network import Array, Network, frozen
-from snncc.ir.nodes import Input, Node
 
 if TYPE_CHECKING:
     import torch
@@ -28,12 +27,9 @@ FLOAT32 = 1 << 24
 
 def as_floats(network: Network) -> Network:
     """The same network for executors of floats: whole numbers as float64, the input too."""
-
-    def change(node: Node) -> Node:
-        return msgspec.structs.replace(node, dtype="float32") if isinstance(node, Input) else node
-
+    nodes = tuple(msgspec.structs.replace(node, dtype="float32") for node in network.nodes)
     arrays = {name: frozen(a.astype(np.float64)) for name, a in network.arrays.items()}
-    return replace(network, nodes=tuple(map(change, network.nodes)), arrays=arrays, stage="snn")
+    return replace(network, nodes=nodes, arrays=arrays, stage="snn")
 
 
 def run(

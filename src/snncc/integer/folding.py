@@ -24,7 +24,7 @@ def per_channel(net: Network, affine: Affine, axis: int) -> tuple[Array, Array] 
 
 
 def fold_affines(net: Network) -> Network:
-    """The network without the `Affine` nodes that alone read a convolution or a linear layer.
+    """The network without the `Affine` nodes that alone read a convolution or a linear layer, chains of them too.
 
     W'[o] = gain[o] W[o], b'[o] = gain[o] b[o] + shift[o]; the weighted node takes the name of what it now computes.
     """
@@ -33,7 +33,8 @@ def fold_affines(net: Network) -> Network:
     for affine in net.nodes:
         if not isinstance(affine, Affine) or affine.name not in net.varying:
             continue
-        source = net[affine.inputs[0]]
+        read = affine.inputs[0]
+        source = folded.get(read) or net[read]
         if not isinstance(source, Conv | Linear) or len(net.consumers[source.name]) > 1 or source.name in net.outputs:
             continue
         if source.shape != affine.shape:
@@ -42,8 +43,9 @@ def fold_affines(net: Network) -> Network:
         if found is None:
             continue
         gain, shift = found
-        weight = net.arrays[source.weight].astype(np.float64)
-        bias = 0.0 if source.bias is None else net.arrays[source.bias].astype(np.float64)
+        known = {**net.arrays, **arrays}
+        weight = known[source.weight].astype(np.float64)
+        bias = 0.0 if source.bias is None else known[source.bias].astype(np.float64)
         names = {"weight": f"{affine.name}/weight", "bias": f"{affine.name}/bias"}
         arrays[names["weight"]] = weight * gain.reshape(-1, *[1] * (weight.ndim - 1))
         arrays[names["bias"]] = gain * bias + shift

@@ -24,6 +24,7 @@ from snncc.ir.nodes import (
     CentredIF,
     Concat,
     Conv,
+    Expand,
     Input,
     Linear,
     Node,
@@ -44,7 +45,7 @@ FINENESS = 256
 BRANCH = 16
 #: The largest multiple of a branch's step that is a unit: int16.
 MULTIPLE = 32767
-ROUTES = (Affine, AveragePool, Concat, Pad, Reduce, Reshape, Slice, Sum, Transpose)
+ROUTES = (Affine, AveragePool, Concat, Expand, Pad, Reduce, Reshape, Slice, Sum, Transpose)
 
 
 @dataclass(slots=True, kw_only=True)

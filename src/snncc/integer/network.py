@@ -13,7 +13,8 @@ from snncc.errors import EmitError, UsageError
 from snncc.integer.folding import fold_affines
 from snncc.integer.inputs import InputScale, input_scale
 from snncc.integer.lowering import ROUTES, Lowering
-from snncc.integer.means import mean_values
+from snncc.integer.seen import seen_inputs
+from snncc.integer.upsampling import spread_repeats
 from snncc.integer.weights import LARGEST, Precision
 from snncc.integer.widths import Width, proved_widths
 from snncc.ir.check import check
@@ -22,7 +23,7 @@ from snncc.ir.nodes import Differential, Operator
 
 MAX_TIMESTEPS = 256
 #: Functions at the very end that do not change which entry is the largest.
-MONOTONE = ("softmax", "log_softmax")
+MONOTONE = ("softmax", "log_softmax", "sigmoid")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,7 @@ class IntegerNetwork:
 
 
 def without_softmax(net: Network) -> tuple[Network, dict[str, tuple[str, tuple[Operator, ...]]]]:
-    """The network whose outputs are what the last softmax reads, where the largest entry is the same one.
+    """The network whose outputs are what the last softmax (or sigmoid) reads, where the largest entry is the same one.
 
     Also by output of `net`: the new output, and the functions that stood behind it.
     """
@@ -99,8 +100,8 @@ def uniform_values(net: Network) -> frozenset[str]:
 def lower(
     network: Network, samples: Dataset, *, weights: Precision = "int8", max_timesteps: int = MAX_TIMESTEPS
 ) -> IntegerNetwork:
-    """The integer form of a spiking network. `samples` give the range of the input and the mean error of the weights,
-    which the biases take back.
+    """The integer form of a spiking network. `samples` give the range of the input and what the weights multiply, by
+    which they are rounded (`rounding`).
 
     Raises EmitError naming the node that has no integer form or whose values fit no int32, UsageError for T < 1.
     """
@@ -111,7 +112,7 @@ def lower(
             "the network ends in a graph of floats", cure="export the model without what follows its outputs"
         )
     net, readout = without_softmax(network)
-    net = fold_affines(net)
+    net = fold_affines(spread_repeats(net))
     varying = [node for node in net.inputs if node.name in net.varying]
     if len(net.inputs) != 1 or len(varying) != 1:
         raise EmitError(
@@ -123,7 +124,7 @@ def lower(
         net=net,
         largest=LARGEST[weights],
         given=given,
-        means=mean_values(net, samples),
+        seen=seen_inputs(net, samples),
         uniform=uniform_values(net),
     )
     lowering.run()

@@ -11,10 +11,9 @@ import msgspec
 import numpy as np
 
 from snncc.errors import EmitError
-from snncc.execute.reference import evaluate_function
 from snncc.integer.inputs import InputScale
-from snncc.integer.means import STEPS
-from snncc.integer.weights import codes, steps
+from snncc.integer.rounding import Seen
+from snncc.integer.weights import steps
 from snncc.ir.network import Array
 from snncc.ir.nodes import Conv, Input, Linear, Neuron, Node
 from snncc.transform.rescale import Rescaling, along_channels
@@ -25,15 +24,17 @@ COARSENESS = 1 << 16
 
 @dataclass(slots=True, kw_only=True)
 class Units(Rescaling):
-    """What the lowering keeps of a network. `largest`: of a weight; `means`: of values over samples and steps."""
+    """What the lowering keeps of a network. `largest`: of a weight; `seen`: what weighted nodes multiply."""
 
     largest: int
     given: InputScale
-    means: Mapping[str, Array] = field(default_factory=dict)
+    seen: Mapping[str, Seen]
     #: Values whose entries must all have one unit, so that the largest output can be told.
     uniform: frozenset[str] = frozenset()
     #: Weights and bias of each weighted node in real units: its step may change where it meets other branches.
     real: dict[str, tuple[Array, Array | None]] = field(default_factory=dict)
+    #: `seen` in the units of the lowered inputs.
+    in_units: dict[str, Seen] = field(default_factory=dict)
     #: The biases with what rounding the weights takes away on the average.
     corrected: dict[str, Array | None] = field(default_factory=dict)
     #: The name under which a value is read.
@@ -96,9 +97,18 @@ class Units(Rescaling):
             taken = self.input_rest(node, rest)
             bias = taken if bias is None else bias + taken
         self.real[node.name] = (weight, bias)
+        self.in_units[node.name] = seen = self.seen[node.name].over(self.input_units(node))
         self.put(node, np.ones(()))
-        step = steps(weight, self.largest, shared=node.name in self.uniform)
+        shared = node.name in self.uniform
+        step = seen.best_steps(weight, steps(weight, self.largest, shared=shared), self.largest, shared=shared)
         self.quantize(node, np.maximum(step, self.least_step(node, step)))
+
+    def input_units(self, node: Conv | Linear) -> Array:
+        """The unit of what each weight multiplies, (groups, features)."""
+        weight = self.net.arrays[node.weight]
+        axis, groups = (node.axis, 1) if isinstance(node, Linear) else (1, node.groups)
+        per_input = self.vector(node, self.scale(node), axis, "a product")
+        return np.repeat(per_input, weight[0].size * groups // len(per_input)).reshape(groups, -1)
 
     def least_step(self, node: Conv | Linear, step: Array) -> Array:
         """The step below which biases and thresholds would grow large for nothing: weights near 0 change little."""
@@ -125,8 +135,9 @@ class Units(Rescaling):
     def quantize(self, node: Conv | Linear, step: Array) -> None:
         """Write the weights and bias of a weighted node for a step per output channel."""
         index, (weight, bias) = self.index(node.name), self.real[node.name]
-        whole = codes(weight, step, self.largest)
-        lost = self.mean_lost(node, weight - step.reshape(-1, *[1] * (weight.ndim - 1)) * whole)
+        seen = self.in_units[node.name]
+        whole = seen.codes(weight, step, self.largest)
+        lost = seen.lost(weight - step.reshape(-1, *[1] * (weight.ndim - 1)) * whole)
         if lost.any():
             bias = lost if bias is None else bias + lost
         self.corrected[node.name] = bias
@@ -134,14 +145,3 @@ class Units(Rescaling):
         fields["bias"] = None if bias is None else self.whole(node, "bias", bias / step)
         self.nodes[index] = msgspec.structs.replace(self.nodes[index], **fields)
         self.scales[node.name] = np.broadcast_to(self.along(node, step), node.shape)
-
-    def mean_lost(self, node: Conv | Linear, difference: Array) -> Array:
-        """What an error of the weights takes from each channel on the average, per step in which biases are on."""
-        name = node.inputs[0]
-        if name not in self.means or not difference.any():
-            return np.zeros(len(difference))
-        scale = self.scale(node)
-        mean = np.divide(self.means[name], scale, out=np.zeros(scale.shape), where=scale != 0)
-        plain = msgspec.structs.replace(node, weight="weight", bias=None)
-        on = self.net.schedule.divisor(STEPS) / STEPS
-        return np.asarray(evaluate_function(plain, [mean], {"weight": difference}, 0).mean(axis=self.others(node)) / on)

@@ -32,23 +32,21 @@ def exact_step(rows: Array, largest: int) -> Array:
     return np.where(close.all(1) & (np.abs(multiples) <= largest + 0.5).all(1), least, 0.0)
 
 
-def steps(weight: Array, largest: int, power: Array | None = None, *, shared: bool = False) -> Array:
+def steps(weight: Array, largest: int, *, shared: bool = False) -> Array:
     """The step of each output channel, (out,), with the least squared error of its weights.
 
-        step = argmin_s sum_i power[i] (W[i] - s clip(round(W[i] / s), -m, m))^2
+        step = argmin_s sum_i (W[i] - s clip(round(W[i] / s), -m, m))^2
 
-    weight: (out, ...). power: the mean square of what each weight multiplies, shaped like the weight: the error is
-    then that of the output for inputs that are independent. shared: one step for all channels. Weights that are
-    multiples of one number already keep that as their step.
+    weight: (out, ...). shared: one step for all channels. Weights that are multiples of one number already keep that
+    as their step.
     """
     rows = weight.reshape(1 if shared else len(weight), -1)
-    importance = np.ones_like(rows) if power is None else power.reshape(rows.shape)
     highest = np.abs(rows).max(1)
     highest = np.where(highest > 0, highest, 1.0)
     best, least = highest / largest, np.full(len(rows), np.inf)
     for fraction in FRACTIONS:
         step = fraction * highest / largest
-        error = (importance * (rows - step[:, None] * codes(rows, step, largest)) ** 2).sum(1)
+        error = ((rows - step[:, None] * codes(rows, step, largest)) ** 2).sum(1)
         best, least = np.where(error < least, step, best), np.minimum(error, least)
     exact = exact_step(rows, largest)
     found = np.where(exact > 0, exact, best)
