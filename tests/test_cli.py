@@ -135,6 +135,13 @@ def test_bad_input_gets_one_message_and_leaves_nothing(
     assert {p.name for p in converted.iterdir()} == names
 
 
+def test_labels_that_are_no_classes_are_named(converted: Path) -> None:
+    np.savez(converted / "far.npz", x=np.zeros((4, 1, 8, 8), np.float32), y=np.array([0, 1, 2, 99]))
+    done = snncc("simulate", "digits.snn", "--data", "far.npz", "--timesteps", "2", folder=converted)
+    assert done.returncode == 0, done.stderr
+    assert "labels of far.npz are no indices of output" in " ".join(done.stderr.split())
+
+
 def test_a_bug_says_so(tmp_path: Path) -> None:
     code = "from snncc import cli; cli.run(lambda: 1 / 0)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -212,7 +213,10 @@ def simulate_network(
             clamped[name] = clamped.get(name, 0) + moved
         done += count
         progress("simulating", done, len(data))
-    labelled = data.labels is not None
+    labelled, first = data.labels is not None, next(iter(tallies))
+    if labelled and not tallies[first].classifies:
+        text = f"labels of {data.source} are no indices of output {first!r}: agreement with the ANN is shown instead"
+        warnings.warn(text, stacklevel=2)
     several = len(tallies) > 1
 
     def whole(values: dict[str, Any]) -> Any:
@@ -227,7 +231,6 @@ def simulate_network(
         }
 
     ann = {n: t.ann_right / done if labelled and t.classifies else None for n, t in tallies.items()}
-    first = next(iter(tallies))
     operations = {name: float((counts * fan_out[name]).sum()) for name, counts in events.items()}
     graded = sum(count for name, count in operations.items() if carries_values(network, network[name]))
     tally, target = tallies[first], ann[first]
