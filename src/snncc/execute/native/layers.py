@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Bytes of accumulators in a tile: they share the second cache with the weights; weights that do not fit into it
 #: (those of a block are HEAVY) are read again for each tile, so tiles are larger.
-TILE, LARGE, HEAVY = 256 << 10, 256 << 10, 512 << 10
+TILE, LARGE, HEAVY = 128 << 10, 256 << 10, 512 << 10
 LONGEST, TALLEST = 128, 4
 
 
