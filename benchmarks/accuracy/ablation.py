@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from networks import RESNET20, Model, cifar, drawn, sheets
 
-from snncc import pipeline, recipe
+from snncc import recipe
 from snncc.data import Dataset
 from snncc.execute.plan import plan
 from snncc.execute.synchronous import Synchronous
@@ -61,10 +61,7 @@ def judged(network: Network, data: Dataset, choices: np.ndarray, timesteps: int)
 
 def converted(model: Model, calibration: Dataset, changes: Sequence[Change], timesteps: int) -> Network:
     """The network by `matched` with some options changed."""
-    chosen = recipe.with_options(recipe.load_method("matched"), changes)
-    return pipeline.run(
-        model.network, recipe.steps(chosen), truth=model.truth, calibration=calibration, timesteps=timesteps, seed=0
-    ).network
+    return model.converted(recipe.with_options(recipe.load_method("matched"), changes), calibration, timesteps)
 
 
 def main() -> None:

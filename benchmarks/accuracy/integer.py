@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks in whole numbers beside the same networks in floats, at T=8 with one threshold per channel.
 
-    python benchmarks/accuracy/integer.py --data ../shared/data [--networks digits,LeNet] [--weights int8,int4,ternary]
+    python benchmarks/accuracy/integer.py --data ../shared/data [--networks digits LeNet] [--weights int8,int4,ternary]
 
 Calibrated on 256 training samples (digits: its calibration split), judged on others: the bundled digits' test split,
 4,000 of the last 10,000 training images of MNIST, 4,000 training images of CIFAR-10 (on which the ANN was trained),
@@ -21,7 +21,7 @@ import torch
 from networks import NORMALIZED, RAW, RESNET20, model, sheet, sheets
 from speech import spoken_digits
 
-from snncc import pipeline, recipe
+from snncc import recipe
 from snncc.data import Dataset, Preprocessing
 from snncc.execute.native.executor import native_executor, native_integers
 from snncc.integer import lower
@@ -102,17 +102,9 @@ def measure(name: str, case: Case, given: argparse.Namespace) -> None:
     chosen = recipe.load_method(case.method)
     if recipe.granular_passes(chosen):
         chosen = recipe.with_granularity(chosen, "channel")
-    chosen = recipe.without_centres(chosen) if recipe.centred(chosen) else chosen
+    chosen = recipe.without_centres(chosen)
     chosen = chosen if case.levels is None else recipe.with_levels(chosen, case.levels)
-    outcome = pipeline.run(
-        made.network,
-        recipe.steps(chosen),
-        truth=made.truth,
-        calibration=calibration,
-        timesteps=TIMESTEPS,
-        seed=0,
-    )
-    network, ann = outcome.network, made.choices(data).ravel()
+    network, ann = made.converted(chosen, calibration, TIMESTEPS), made.choices(data).ravel()
     floats = choices(native_executor(network, steps=TIMESTEPS), data)
     for weights in [w for w in given.weights.split(",") if w in case.weights]:
         integer = lower(network, calibration, weights=weights)  # type: ignore[arg-type]

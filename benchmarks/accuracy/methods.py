@@ -17,13 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from networks import RESNET20, SHEET, cifar, drawn, final_images, sheets
+from networks import RESNET20, SHEET, cifar, drawn, final_images, sheets, spiking_choices
 
-from snncc import pipeline, recipe
+from snncc import recipe
 from snncc.compare import depends_on_timesteps
 from snncc.data import Dataset
-from snncc.execute.plan import plan
-from snncc.execute.torch_engine import Engine
 from snncc.ir.network import Network
 
 METHODS = ("rate", "rmp", "opi", "dnisnm", "chen", "msat", "burst", "calibration", "ltb", "matched")
@@ -32,16 +30,8 @@ TIMESTEPS = (4, 8, 16, 32, 64, 128)
 
 def judged(network: Network, data: Dataset, timesteps: tuple[int, ...], ann: np.ndarray, device: str) -> list[str]:
     """Accuracy at each T, of one simulation, with half the 95 % interval of its difference to the ANN."""
-    longest, labels = max(timesteps), np.asarray(data.labels)
-    batch, piece = plan(network, longest, len(data))
-    engine, chosen, done = Engine(network, device=device), [], 0
-    for feeds in data.batches(batch):
-        run = engine.run(
-            feeds, longest, checkpoints=sorted(timesteps), steps_at_once=piece, count=False, first_sample=done
-        )
-        chosen.append(next(iter(run.outputs.values())).cpu().numpy().argmax(-1))
-        done += chosen[-1].shape[1]
-    right = np.concatenate(chosen, 1) == labels
+    labels = np.asarray(data.labels)
+    right = spiking_choices(network, data, timesteps, device) == labels
     half = 1.96 * (right.astype(int) - (ann == labels)).std(1) / np.sqrt(len(labels))
     return [f"{100 * mean:.1f} ± {100 * h:.1f}" for mean, h in zip(right.mean(1), half, strict=True)]
 
@@ -86,15 +76,8 @@ def main() -> None:
                 key, _, value = text.partition("=")
                 pass_name, _, option = key.partition(".")
                 chosen = recipe.with_options(chosen, [(pass_name, option, tomllib.loads(f"v = {value}")["v"])])
-            outcome = pipeline.run(
-                model.network,
-                recipe.steps(chosen),
-                truth=model.truth,
-                calibration=calibration,
-                timesteps=max(group),
-                seed=0,
-            )
-            row += judged(outcome.network, test, group, ann, options.device)
+            network = model.converted(chosen, calibration, max(group))
+            row += judged(network, test, group, ann, options.device)
         print(f"| `{method}` | {' | '.join(row)} | {time.perf_counter() - began:.0f} |", flush=True)
 
 

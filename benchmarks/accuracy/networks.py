@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from snncc import pipeline, recipe
 from snncc.data import Dataset, Preprocessing
 from snncc.execute.ann import Truth
+from snncc.execute.plan import plan
+from snncc.execute.torch_engine import Engine
 from snncc.frontend.load import load
 from snncc.frontend.lower import lowered_network
 from snncc.frontend.normalize import normalize
@@ -47,6 +50,26 @@ class Model:
         """The arg max of the ANN."""
         name = self.network.outputs[0]
         return np.concatenate([self.truth.run(feeds, [name])[name].argmax(1) for feeds in data.batches(500)])
+
+    def converted(self, chosen: recipe.Recipe, calibration: Dataset, timesteps: int) -> Network:
+        """The spiking network by a recipe."""
+        steps = recipe.steps(chosen)
+        return pipeline.run(
+            self.network, steps, truth=self.truth, calibration=calibration, timesteps=timesteps, seed=0
+        ).network
+
+
+def spiking_choices(network: Network, data: Dataset, timesteps: tuple[int, ...], device: str = "cpu") -> np.ndarray:
+    """The arg max at each T of one simulation, (T, N)."""
+    batch, piece = plan(network, max(timesteps), len(data))
+    engine, found, done = Engine(network, device=device), [], 0
+    for feeds in data.batches(batch):
+        run = engine.run(
+            feeds, max(timesteps), checkpoints=sorted(timesteps), steps_at_once=piece, count=False, first_sample=done
+        )
+        found.append(run.outputs[network.outputs[0]].cpu().numpy().argmax(-1))
+        done += found[-1].shape[1]
+    return np.concatenate(found, 1)
 
 
 def model(path: Path, preprocessing: Preprocessing, threads: int = 1) -> Model:

@@ -16,15 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from networks import RAW, Model, model, sheets
+from networks import RAW, model, sheets, spiking_choices
 from speech import spoken_digits
 
-from snncc import pipeline, recipe
+from snncc import recipe
 from snncc.compare import depends_on_timesteps
-from snncc.data import Dataset, Preprocessing
-from snncc.execute.plan import plan
-from snncc.execute.torch_engine import Engine
-from snncc.ir.network import Network
+from snncc.data import Preprocessing
 
 SCALED = Preprocessing(scale=1 / 255)
 LARGEST, JUDGED = 1024, 2000  # samples to calibrate and to judge
@@ -65,18 +62,6 @@ NETWORKS: dict[str, tuple[str, Preprocessing, Source]] = {
 }
 
 
-def agreements(made: Model, network: Network, data: Dataset, steps: tuple[int, ...]) -> list[float]:
-    """Percent of arg maxima that equal the ANN's, at each T of one simulation."""
-    batch, piece = plan(network, max(steps), len(data))
-    engine, agree, choices, done = Engine(network), np.zeros(len(steps)), made.choices(data), 0
-    for feeds in data.batches(batch):
-        run = engine.run(feeds, max(steps), checkpoints=steps, steps_at_once=piece, count=False)
-        found = run.outputs[network.outputs[0]].argmax(-1).numpy()
-        agree += (found == choices[done : done + found.shape[1]]).sum(1)
-        done += found.shape[1]
-    return (100 * agree / done).tolist()
-
-
 def main() -> None:
     """Parse, convert, simulate, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -100,21 +85,15 @@ def main() -> None:
         first = min(LARGEST, len(samples) // 2)
         calibration = made.dataset(samples[: min(first, options.calibration)])
         judged = made.dataset(samples[first:])
+        choices = made.choices(judged)
         for method in options.methods.split(","):
             chosen = recipe.with_granularity(recipe.load_method(method), options.granularity)
             if options.levels > 1:
                 chosen = recipe.with_levels(chosen, options.levels)
             row: list[float] = []
             for group in [(t,) for t in steps] if depends_on_timesteps(chosen) else [steps]:
-                network = pipeline.run(
-                    made.network,
-                    recipe.steps(chosen),
-                    truth=made.truth,
-                    calibration=calibration,
-                    timesteps=max(group),
-                    seed=0,
-                ).network
-                row += agreements(made, network, judged, group)
+                network = made.converted(chosen, calibration, max(group))
+                row += (100 * (spiking_choices(network, judged, group) == choices).mean(1)).tolist()
             cells = " | ".join(f"{x:.1f}" for x in row)
             print(f"| {name} | `{method}` | {len(judged)} | {cells} |", flush=True)
 

@@ -67,8 +67,6 @@ def network_bytes(network: Network) -> tuple[bytes, bytes]:
 
 def network_from(document: bytes, weights: bytes) -> Network:
     """The network of network.json and weights.safetensors; raises BundleError when they do not fit."""
-    from snncc.integer.executor import as_floats
-
     try:
         decoded = msgspec.json.decode(document, type=NetworkDocument)
         arrays = {name: frozen(a) for name, a in safetensors.numpy.load(weights).items()}
@@ -81,7 +79,12 @@ def network_from(document: bytes, weights: bytes) -> Network:
             analog_tail=decoded.analog_tail,
         )
         check(network, "reading")
-        check_shapes(as_floats(network) if network.stage == "integer" else network, "reading")
+        if network.stage == "integer":  # shapes are found by the executor of floats
+            from snncc.integer.executor import as_floats
+
+            check_shapes(as_floats(network), "reading")
+        else:
+            check_shapes(network, "reading")
     except UNSOUND as error:
         raise BundleError(f"the network cannot be read: {error}", cure="convert the model again") from None
     return network

@@ -143,6 +143,14 @@ class Trainer:
                 cure="give what the run was started with, or leave --resume out",
             )
 
+    def refuse_labels(self, classes: int) -> None:
+        """Raise DataError where a label of the training data is no class."""
+        labels = np.asarray(self.train.labels)
+        lowest, highest = int(labels.min()), int(labels.max())
+        if lowest < 0 or highest >= classes:
+            reason = f"{self.train.source}: labels from {lowest} to {highest}, the network has {classes} classes"
+            raise DataError(reason, cure="number classes from 0")
+
     def epoch(self, number: int) -> Epoch:
         """One pass over the training data."""
         self.module.train()
@@ -156,9 +164,8 @@ class Trainer:
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.amp):
                 logits = self.module(feeds)
             logits = logits.flatten(1)
-            if int(labels.min()) < 0 or int(labels.max()) >= logits.shape[1]:
-                reason = f"{self.train.source}: labels from {int(labels.min())} to {int(labels.max())}"
-                raise DataError(f"{reason}, the network has {logits.shape[1]} classes", cure="number classes from 0")
+            if not i:
+                self.refuse_labels(logits.shape[1])
             loss = F.cross_entropy(logits.float(), labels)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()

@@ -32,7 +32,7 @@ def seen_inputs(net: Network, samples: Dataset, seed: int = 0) -> dict[str, Seen
     from snncc.execute.plan import plan
     from snncc.execute.replay import between
     from snncc.execute.torch_engine import Engine
-    from snncc.transform.features import patches, positions
+    from snncc.transform.features import drawn_positions, patches, positions
 
     data, engine = samples.head(SAMPLES), Engine(net)
     size, piece = plan(net, STEPS, len(data))
@@ -51,8 +51,7 @@ def seen_inputs(net: Network, samples: Dataset, seed: int = 0) -> dict[str, Seen
         groups = node.groups if isinstance(node, Conv) else 1
         features = weight[0].numel()
         share = max(1, min(ROWS, ENTRIES // (groups * features)) * count // len(data))
-        every = torch.arange(total)
-        rows = every if total <= share else torch.randperm(total, generator=generator)[:share]
+        rows = drawn_positions(total, share, generator)
         f = patches(means[node.inputs[0]], node, weight, rows).double()
         seen, first, second = sums.get(node.name, (0, f.new_zeros(groups, features), None))
         if features <= FEATURES:

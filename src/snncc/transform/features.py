@@ -70,6 +70,13 @@ def positions(node: Weighted, shape: tuple[int, ...]) -> int:
     return math.prod(shape) // shape[axis]
 
 
+def drawn_positions(total: int, count: int, generator: torch.Generator) -> Tensor:
+    """At most `count` of `total` output positions, at random, in order."""
+    if total <= count:
+        return torch.arange(total)
+    return torch.randperm(total, generator=generator)[:count].sort().values
+
+
 def as_weight(delta: Tensor, node: Weighted, weight: Tensor) -> Tensor:
     """Coefficients (groups, features, outputs per group) in the layout of the node's weight."""
     if isinstance(node, Linear):

@@ -29,7 +29,7 @@ from snncc.ir.nodes import (
     Transpose,
 )
 from snncc.transform.base import Context, Fidelity, channel_axis, transform
-from snncc.transform.features import Weighted, as_weight, patches, positions, targets, validated_ridge
+from snncc.transform.features import Weighted, as_weight, drawn_positions, patches, positions, targets, validated_ridge
 from snncc.transform.thresholds import neurons
 
 WEIGHTED = (Conv, ConvTranspose, Linear)
@@ -120,9 +120,7 @@ class Matching:
             if residual is None:
                 return False
             total = positions(node, tuple(residual.shape))
-            share = max(1, rows // count)
-            every = torch.arange(total)
-            pick = every if total <= share else torch.randperm(total, generator=self.generator)[:share].sort().values
+            pick = drawn_positions(total, max(1, rows // count), self.generator)
             seen = self.replay.mean(node.inputs[0], index)
             collected.append((patches(seen, node, weight, pick), targets(residual, node, pick)))
         f, r = torch.cat([f for f, _ in collected], 1), torch.cat([r for _, r in collected], 1)

@@ -46,7 +46,7 @@ class NativeEngine:
         route: Route = "auto",
         around: torch.dtype | None = None,
     ) -> None:
-        self.network, self.dtype, self.route = network, dtype, route
+        self.network, self.dtype = network, dtype
         self.threads = threads or min(torch.get_num_threads(), os.cpu_count() or 1)
         self.program: Program = lower(network)
         self.source: Source = emit(self.program, network.arrays, dtype, route)

@@ -182,10 +182,9 @@ def term_call(emitter: Emitter, term: Term, grid: Grid, tile: Tile, plan: LayerP
         "group_x": grouping.group_x,
     }
     shape = conv_text(source.grid, grid, term.kernel, term.stride, term.dilation, term.padding, **more)
-    lines = grouping.blocks * -(-term.kernel[1] // grouping.group_x)
-    lines *= (tile.rows - 1) * term.stride[0] + (term.kernel[0] - 1) * term.dilation[0] + 1
     wide = (tile.columns - 1) * term.stride[1] + (term.kernel[1] - 1) * term.dilation[1] + 1
     rows = (tile.rows - 1) * term.stride[0] + (term.kernel[0] - 1) * term.dilation[0] + 1
+    lines = grouping.blocks * -(-term.kernel[1] // grouping.group_x) * rows
     patch = rows * tile.steps * tile.images * wide * source.grid.padded
     lists = emitter.scratch(lines, tile.pitch, grouping.longest(kernel.levels), patch, kernel)
     dense, name, of_type = f"dense{number}", kernel.name, f"({C_TYPES[kernel.dtype]} *)"
