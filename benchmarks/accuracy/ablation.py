@@ -2,6 +2,7 @@
 """What each ingredient of `matched` gives: on and off, over several draws of the calibration images.
 
     python benchmarks/accuracy/ablation.py --data ../shared/data [--timesteps 2,4,8] [--draws 3] [--variants recipe,...]
+        [--model models/mlperf-tiny__ic_resnet8.onnx]
 
 Judged by the share of arg maxima that equal the ANN's, on training images outside calibration (sheets 30 and up; the
 draws are taken from sheets 0 to 29), and by the same of the quantised reference. Prints mean and deviation over draws.
@@ -34,6 +35,7 @@ VARIANTS: dict[str, Sequence[Change]] = {
     "per channel": (("minimize_threshold_error", "granularity", "channel"),),
     "no least squares": (("match_currents", "weights", False),),
     "no bias rounds": (("match_currents", "bias_rounds", 0),),
+    "no search": (("match_currents", "search", 0),),
     "all rows": (("match_currents", "rows", 1 << 17),),
     "signed at -threshold": (("select_neuron", "negative", "signed"),),
     "no initial potential": (("initialize_membrane", "fraction", 0.0),),

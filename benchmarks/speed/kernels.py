@@ -93,7 +93,7 @@ class Contest:
             diagonal=shape.groups > 1,
         )
         layer = Layer(out=out, terms=(term,), addends=(), bias=np.zeros((1, shape.outputs)), neuron=None)
-        program = Program(steps=[layer], imports=(source,), exports=("currents",))
+        program = Program(steps=[layer], imports={"spikes": source}, exports=("currents",))
         self.code = emit(program, {}, "int32" if kind == "int16" else "float32")
         self.function = load(compiled(self.code.text))
         self.arrays = []
@@ -107,9 +107,18 @@ class Contest:
         self.gate, self.seconds = np.ones(STEPS, "int32" if kind == "int16" else "float32"), np.zeros(1)
         self.scratch, self.tiles = aligned(self.code.scratch * threads, np.uint8), np.zeros((1, 2), np.int64)
         pointers = (ctypes.c_void_p * len(self.arrays))(*[a.ctypes.data for a in self.arrays])
-        gate, seconds, scratch, tiles = [a.ctypes.data for a in (self.gate, self.seconds, self.scratch, self.tiles)]
-        size = self.code.scratch
-        self.run = Run(shape.images, STEPS, gate, pointers, seconds, threads, scratch, size, 0, tiles)
+        self.run = Run(
+            images=shape.images,
+            steps=STEPS,
+            gate=self.gate.ctypes.data,
+            buffer=pointers,
+            seconds=self.seconds.ctypes.data,
+            threads=threads,
+            scratch=self.scratch.ctypes.data,
+            scratch_size=self.code.scratch,
+            tiles=self.tiles.ctypes.data,
+            last=1,
+        )
         y = torch.from_numpy((z * amplitude).astype(np.float32)).reshape(-1, height, width, shape.inputs)
         self.dense_input, self.weight = y.permute(0, 3, 1, 2).contiguous(), torch.from_numpy(weight.astype(np.float32))
         self.shape = shape

@@ -226,13 +226,16 @@ def simulate(
     device: str = "cpu",
     keep: bool = False,
     profile: bool = False,
+    early_exit: float | None = None,
     progress: Progress = quiet,
 ) -> Simulation:
     """Simulate a bundle (the newest *.snn here by default) on data (by default its own samples) beside its ANN.
 
     keep: write the run's report under runs/ of the bundle, where that can be written. profile: what each layer cost
-    (engine="native").
+    (engine="native"). early_exit: the margin by which the first class must lead for a sample to end before T, measured
+    beside the run of all steps (see `snncc.early_exit`).
     """
+    from snncc.early_exit import early_tally, margin_rule
     from snncc.execute.engines import executor
     from snncc.execute.native.executor import NativeExecutor
     from snncc.execute.synapses import fan_out
@@ -247,15 +250,19 @@ def simulate(
     steps = manifest.timesteps if timesteps is None else timesteps
     used = data if isinstance(data, Dataset) else opened.data(Path(data), truth) if data else opened.samples(truth)
     batch, piece = plan(network, max(1, steps), len(used))
-    runs = executor(engine, opened, device=device, steps=piece)
+    rule = None
+    if early_exit is not None:
+        rule = margin_rule(network, used, margin=early_exit, timesteps=steps, certificate=manifest.certificate)
+    runs, connections = executor(engine, opened, device=device, steps=piece), fan_out(network)
     result = simulation(
         network,
         truth,
         used,
         runs,
         batch=batch,
-        fan_out=fan_out(network),
+        fan_out=connections,
         timesteps=steps,
+        early=None if rule is None else early_tally(rule, runs, connections),
         progress=progress,
         reference=QuantisedReference(Engine(network, device=device if engine == "torch" else "cpu"), piece),
         name=manifest.name,
@@ -269,7 +276,7 @@ def simulate(
     if isinstance(runs, Beside):
         result = msgspec.structs.replace(result, float_snn=runs.summary(result.accuracy, used.labels))
     if keep:
-        key = make.run_key(opened, used, timesteps=steps, engine=engine, device=device)
+        key = make.run_key(opened, used, timesteps=steps, engine=engine, device=device, early_exit=early_exit)
         write_run(opened.path, key, make.report_files(make.simulation_report(opened, result)))
     if profile and isinstance(runs, NativeExecutor):  # after the report, which holds nothing that a clock has measured
         result = msgspec.structs.replace(result, profile=runs.costs())

@@ -16,7 +16,9 @@ from snncc.cli_batch import batch_command
 from snncc.cli_emit import emit_command
 from snncc.cli_options import JSON, MODEL, QUIET, SHAPE, emit_options, parse_numbers, parse_setting, parse_shapes
 from snncc.cli_report import compare_command, report_command
+from snncc.cli_simulate import simulate_command
 from snncc.errors import SnnccError, UsageError
+from snncc.execute.memory import keep_freed_memory
 from snncc.finetune.command import finetune_command
 
 
@@ -174,59 +176,6 @@ def convert_command(
         console.show_converted(result)
 
 
-@cli.command("simulate")
-@click.argument("bundle", type=click.Path(path_type=Path), required=False)
-@click.option("--timesteps", type=click.IntRange(1, 1 << 20), help="T (default: the design T).")
-@click.option("--data", type=click.Path(path_type=Path), help="Other data than the bundle's samples.")
-@click.option(
-    "--engine",
-    type=click.Choice(["torch", "reference", "onnx", "integer", "native", "native-integer"]),
-    default="torch",
-    show_default=True,
-    help="What computes; integer: the integer network, beside the one in floats; native: event-driven C.",
-)
-@click.option("--profile", is_flag=True, help="With --engine native: what each layer costs.")
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
-@QUIET
-@JSON
-def simulate_command(
-    bundle: Path | None,
-    timesteps: int | None,
-    data: Path | None,
-    engine: Any,
-    profile: bool,
-    device: str,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    """Simulate BUNDLE (default: the newest *.snn here) on data, beside its ANN."""
-    from snncc import api, console, manifest
-    from snncc.bundle import newest_bundle, open_bundle
-
-    if bundle is None:
-        bundle = newest_bundle(Path())
-        console.notice(f"no bundle given: using {bundle.name}")
-    opened = open_bundle(bundle)
-    design = opened.manifest.timesteps
-    if timesteps is not None and timesteps != design:
-        console.notice(f"T={timesteps} asked for; the bundle was converted for T={design}")
-    with console.progress(quiet or as_json) as tell, console.noticed():
-        result = api.simulate(
-            opened,
-            timesteps=timesteps,
-            data=data,
-            engine=engine,
-            device=device,
-            keep=True,
-            profile=profile,
-            progress=tell,
-        )
-    if as_json:
-        console.plain(manifest.encode(result).decode().rstrip())
-    else:
-        console.show_simulation(result, opened.network.outputs)
-
-
 @cli.command("methods")
 @JSON
 def methods_command(as_json: bool) -> None:
@@ -275,6 +224,7 @@ def explain_command(name: str) -> None:
         raise RecipeError(f"there is no pass or method {name!r}", cure=recipe.nearest(name, everything, "there are"))
 
 
+cli.add_command(simulate_command)
 cli.add_command(report_command)
 cli.add_command(compare_command)
 cli.add_command(finetune_command)
@@ -284,6 +234,7 @@ cli.add_command(emit_command)
 
 def main() -> None:
     """The entry point: errors become one message and an exit code; anything else is a bug and says so."""
+    keep_freed_memory()
     run(lambda: cli(standalone_mode=False))
 
 

@@ -225,6 +225,7 @@ def show_simulation(result: Simulation, outputs: Sequence[str]) -> None:
                 by_output(floats.agreement, outputs)[name],
             )
     show_tail(result.analog_tail)
+    show_early_exit(result)
     rate = "-" if result.firing_rate is None else f"{result.firing_rate:.4f}"
     say(f"spikes per neuron and step at T={result.timesteps}: {rate} ({result.neurons:,} neurons)")
     say(f"synaptic operations per sample at T={result.timesteps}: {result.synaptic_operations:,.0f}")
@@ -240,6 +241,17 @@ def show_tail(found: Mapping[str, TailAgreement]) -> None:
 
     for name, agreement in found.items():
         show_cells(f"Analog tail, output {safe_name(name)}", tables.tail(name, agreement))
+
+
+def show_early_exit(result: Simulation) -> None:
+    """When samples end, and what that saves."""
+    from snncc.report import tables
+    from snncc.report.text import early_exit_text
+
+    if result.early_exit is not None:
+        show_cells("Samples by the step after which they end", tables.exit_steps(result.early_exit))
+        show_cells("Early exit beside all steps", tables.early_exit(result))
+        say(early_exit_text(result))
 
 
 def show_profile(costs: Sequence[LayerCost]) -> None:

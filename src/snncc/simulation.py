@@ -6,13 +6,14 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from snncc.data import Dataset
+from snncc.early_exit import EarlyExit, EarlyTally, Undecided
 from snncc.errors import DataError, UsageError
 from snncc.execute.analog_tail import TailAgreement, TailTally
 from snncc.execute.ann import Truth
@@ -51,8 +52,9 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     within_one_point: the first T of those measured from which on the accuracy (agreement) is within 0.01 of the ANN's.
     reference: the quantised reference; ANN - reference is lost by quantisation, reference - SNN by asynchrony (either
     can be negative). float_snn: with --engine integer, the same network in floats.
-    analog_tail: how the outputs behind the network agree with the ANN's, by name, where there are any. profile: with
-    --profile, what each layer cost in the native engine.
+    analog_tail: how the outputs behind the network agree with the ANN's, by name, where there are any. early_exit: with
+    --early-exit, the samples that end when they are decided. profile: with --profile, what each layer cost in the
+    native engine.
     """
 
     schema: str = SCHEMA
@@ -82,6 +84,7 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     reference: Reference | None = None
     float_snn: FloatRun | None = None
     analog_tail: dict[str, TailAgreement] = {}
+    early_exit: EarlyExit | None = None
     profile: tuple[LayerCost, ...] = ()
 
 
@@ -92,6 +95,16 @@ class Executor(Protocol):
         self, feeds: Mapping[str, Array], timesteps: int, checkpoints: Sequence[int], *, first_sample: int = 0
     ) -> Counted:
         """Simulate one batch; `first_sample` is the number of its first sample, for random streams."""
+
+
+@runtime_checkable
+class EarlyExecutor(Executor, Protocol):
+    """An executor whose samples can end before T."""
+
+    def run_early(
+        self, feeds: Mapping[str, Array], timesteps: int, undecided: Undecided, *, first_sample: int = 0
+    ) -> Counted:
+        """Simulate one batch in short pieces; samples that `undecided` does not keep leave it. Counts, no outputs."""
 
 
 class Counted(msgspec.Struct, kw_only=True):
@@ -176,6 +189,7 @@ def simulate_network(
     progress: Callable[[str, int, int], None],
     points: Sequence[int] = (),
     reference: ReferenceRun | None = None,
+    early: EarlyTally | None = None,
 ) -> dict[str, Any]:
     """The measured part of a `Simulation`; `points`: the T to measure (default: 1, 2, 4, ... and T).
 
@@ -206,6 +220,8 @@ def simulate_network(
                 means = [output_first(outputs[name], node, count) for outputs in layered]
                 synchronous[name].add(np.stack(means), wanted, labels)
         tail.add(found.outputs, expected)
+        if early is not None:
+            early.add(feeds, found.outputs, expected, labels, done)
         for name, counts in found.events.items():
             events[name] = events.get(name, 0) + counts.astype(np.float64)
         positive, negative = positive + found.positive, negative + found.negative
@@ -247,6 +263,7 @@ def simulate_network(
         "clamped": clamped,
         "reference": None if reference is None else Reference(**curves(synchronous)),
         "analog_tail": tail.agreement(),
+        "early_exit": None if early is None else early.summary(labelled=target is not None),
         "within_one_point": settled(curve, 1.0 if target is None else target),
     }
 
@@ -273,6 +290,7 @@ def simulation(
     progress: Callable[[str, int, int], None],
     points: Sequence[int] = (),
     reference: ReferenceRun | None = None,
+    early: EarlyTally | None = None,
     **described: Any,
 ) -> Simulation:
     """A `Simulation` of `data`; `described`: the fields that name where network and data come from."""
@@ -289,6 +307,7 @@ def simulation(
         progress=progress,
         points=points,
         reference=reference,
+        early=early,
     )
     return Simulation(
         timesteps=timesteps,

@@ -40,6 +40,15 @@ def state(summary: Summary) -> list[bytes]:
     return [array.tobytes() for array in arrays] + [str(summary.count).encode()]
 
 
+def test_powers_are_mean_squares_of_samples() -> None:
+    found: dict[str, np.ndarray] = {}
+    collect(NET, batches(X, [70, 1]), REQUESTS, powers=found)
+    values = NET.run({"x": X}, ["h", "y"])
+    assert found.keys() == values.keys()
+    for name, value in values.items():
+        np.testing.assert_allclose(found[name], np.square(value.astype(np.float64)).mean((1, 2)), rtol=1e-12)
+
+
 def test_statistics_are_those_of_the_values() -> None:
     seen: list[int] = []
     found = collect(NET, batches(X, [70, 1]), REQUESTS, progress=seen.append)

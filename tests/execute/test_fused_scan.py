@@ -3,83 +3,55 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
 import torch
+from scans import CASES, DTYPES, SHAPE, case, compare, currents
 
 from snncc.execute import fused_scan
 from snncc.execute.torch_dispatch import Place, scan
-from snncc.ir.nodes import IF, CentredIF, LeakyIF, Neuron, SignedIF
-
-SHAPE = (1, 3, 5, 7)
-CASES: list[tuple[type[Neuron], dict[str, Any]]] = [
-    (IF, {"reset": "subtract"}),
-    (IF, {"reset": "subtract", "burst": 3}),
-    *[
-        (SignedIF, {"negative": negative, "cap": cap, "levels": levels})
-        for negative, cap, levels in (
-            ("early", None, 1),
-            ("signed", None, 1),
-            ("early", 2, 1),
-            ("signed", 2, 1),
-            ("at_zero", None, 1),
-            ("at_zero", 2, 1),
-            ("early", None, 2),
-            ("early", 3, 4),
-        )
-    ],
-    (CentredIF, {"until": 3, "levels": 1}),
-    (CentredIF, {"until": 9, "levels": 2}),
-]
+from snncc.ir.nodes import IF, MsatIF, Neuron
 
 
-def case(kind: type[Neuron], options: dict[str, Any], dtype: torch.dtype) -> tuple[Neuron, dict[str, torch.Tensor]]:
-    generator = torch.Generator().manual_seed(3)
-    threshold = torch.rand(SHAPE, dtype=dtype, generator=generator).mul(8).ceil() / 4  # ties do occur
-    threshold.view(-1)[::7] = 0
-    centre = torch.randint(0, 4, SHAPE, generator=generator) * (threshold > 0)
-    arrays = {"t": threshold, "a": threshold * 1.3, "v": threshold / 2, "c": centre.to(dtype)}
-    more = {"centre": "c"} if kind is CentredIF else {}
-    names = {"threshold": "t", "amplitude": "a", "v_init": "v"}
-    return kind(name="s", inputs=("x",), shape=SHAPE, batch=0, **names, **more, **options), arrays
-
-
-def in_two_pieces(node: Neuron, arrays: dict[str, torch.Tensor], x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    state, pieces = None, []
-    for begin, end in ((0, 5), (5, len(x))):
-        out, state = scan(node, x[begin:end].clone(), arrays, state, Place(samples=x.shape[1], first_step=begin))
-        pieces.append(out)
-    assert state is not None
-    return torch.cat(pieces), state[0], state[1]
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("kind", "options"), CASES)
 def test_bit_for_bit(
     kind: type[Neuron], options: dict[str, Any], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if fused_scan.kernel(dtype) is None:
+    compiled = fused_scan.kernel("cpu", dtype)
+    if compiled is None:
         pytest.skip("no C compiler")
-    node, arrays = case(kind, options, dtype)
-    x = torch.randn(8, 11, *SHAPE[1:], dtype=dtype, generator=torch.Generator().manual_seed(5)).mul(4).round() / 4
-    found = []
-    for least in (0, math.inf):
-        monkeypatch.setattr(fused_scan, "LEAST", least)
-        assert fused_scan.fusible(node, x) == (least == 0)
-        found.append(in_two_pieces(node, arrays, x))
-    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
-    assert found[0][0].abs().sum() > 0
+    compare(kind, options, dtype, compiled, monkeypatch)
+
+
+@pytest.mark.parametrize(("kind", "options"), CASES)
+def test_currents_in_another_order(
+    kind: type[Neuron], options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Channels last, as convolutions behind a transposition give them, and a current that stays."""
+    if fused_scan.kernel("cpu", torch.float32) is None:
+        pytest.skip("no C compiler")
+    monkeypatch.setattr(fused_scan, "LEAST", 0)
+    node, arrays = case(kind, options, torch.float32)
+    x = currents(kind, torch.float32)
+    last = x.movedim(2, -1).contiguous().movedim(-1, 2)
+    for other, same in ((last, x), (x[:1].expand_as(x), x[:1].expand_as(x).clone())):
+        assert fused_scan.fusible(node, other)
+        before = other.clone()
+        found = scan(node, other, arrays, None, Place(samples=x.shape[1]), keep=True)
+        expected = scan(node, same.clone(), arrays, None, Place(samples=x.shape[1]))
+        assert torch.equal(found[0], expected[0])
+        assert all(torch.equal(a, b) for a, b in zip(found[1], expected[1], strict=True))
+        assert torch.equal(other, before)
 
 
 def test_what_is_not_fused() -> None:
     x = torch.zeros(8, 600, *SHAPE[1:])
-    leaky = LeakyIF(name="s", inputs=("x",), shape=SHAPE, batch=0, threshold="t", amplitude="a", v_init="v", slope="t")
-    hard, _ = case(IF, {"reset": "zero"}, torch.float32)
+    stages = {"alpha": 0.2, "k_a": 2.0, "k_i": 2.0, "c": 2.0, "tau_mp": 0.2, "tau_rd": 0.2}
+    msat, _ = case(MsatIF, stages, torch.float32)
     soft, _ = case(IF, {"reset": "subtract"}, torch.float32)
-    assert not fused_scan.fusible(leaky, x)
-    assert not fused_scan.fusible(hard, x)
+    assert not fused_scan.fusible(msat, x)
     assert not fused_scan.fusible(soft, x.transpose(2, 3))
     assert not fused_scan.fusible(soft, x.to(torch.float16))
     assert not fused_scan.fusible(soft, x[:1, :1])

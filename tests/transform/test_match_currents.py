@@ -16,7 +16,7 @@ from snncc.execute import torch_ops
 from snncc.execute.torch_engine import Engine
 from snncc.ir.nodes import Conv, ConvTranspose, Linear
 from snncc.recipe import BY_NAME
-from snncc.transform.features import as_weight, patches, positions, ridge, targets
+from snncc.transform.features import as_coefficients, as_weight, patches, positions, ridge, targets, validated_ridge
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "digits.onnx"
 BASE: dict[str, Any] = {"name": "a", "inputs": ("x",), "shape": (1,), "batch": 0, "weight": "w"}
@@ -66,6 +66,39 @@ def test_primal_and_dual_ridge_agree() -> None:
     dual, d = ridge(wide, r, 0.2)  # twice the features of half the mean power: the same penalty
     assert torch.allclose(dual[:, :12], primal, atol=1e-10)
     assert torch.allclose(c, d, atol=1e-10)
+
+
+def test_ridge_towards_present_coefficients() -> None:
+    """Against least squares with the penalty as further rows, in float64 and (rows in pieces) in float32."""
+    rng, strength = np.random.default_rng(0), 0.03
+    f, present = rng.standard_normal((600, 7)) @ rng.standard_normal((7, 7)), rng.standard_normal((7, 2))
+    y = f @ (present + 0.3) + 0.2 + 0.1 * rng.standard_normal((600, 2))
+    damping = np.sqrt(strength * (f**2).sum(0).mean())
+    design = np.block([[f, np.ones((600, 1))], [damping * np.eye(7), np.zeros((7, 1))]])
+    wanted = np.linalg.lstsq(design, np.concatenate([y, damping * present]))[0]
+    features, targets_, start = (torch.from_numpy(a)[None] for a in (f, y, present))
+    for rows in (600, 6):  # 6 rows: the dual form
+        found, c = ridge(features[:, :rows], targets_[:, :rows], strength, start)
+        if rows == 600:
+            assert np.allclose(torch.cat([found[0], c]).numpy(), wanted, atol=1e-8)
+    explicit = ridge(features[:, :6], targets_[:, :6] - features[:, :6] @ start, strength)
+    assert torch.allclose(found, start + explicit[0])
+    assert torch.allclose(c, explicit[1])
+    single = validated_ridge([(features, targets_)], 600, strength, start)
+    cuts = list(zip(features.float().split(7, 1), targets_.float().split(7, 1), strict=True))
+    pieces = validated_ridge(cuts, 600, strength, start)
+    assert torch.allclose(single[0], pieces[0], atol=1e-4)
+    assert torch.allclose(single[1], pieces[1], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [Conv, ConvTranspose, Linear])
+def test_coefficients_and_weights(kind: Any) -> None:
+    weight = torch.randn(6, 4) if kind is Linear else torch.randn(6, 4, 3, 2)
+    options = (
+        {"axis": 1} if kind is Linear else {"stride": (1, 1), "padding": (0,) * 4, "dilation": (1, 1), "groups": 2}
+    )
+    node = kind(**BASE, **options, **({"output_padding": (0, 0)} if kind is ConvTranspose else {}))
+    assert torch.equal(as_weight(as_coefficients(node, weight), node, weight).float(), weight)
 
 
 NETS = {

@@ -252,7 +252,7 @@ def _bin(values: np.ndarray) -> np.ndarray:
 
 
 def _blocks(observations: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Contiguous float64 pieces [r, s] of the observations, with the first row of each; s ≤ 2**18."""
+    """float64 pieces [r, s] of the observations, laid out as these, with the first row of each; s ≤ 2**18."""
     rows, columns = observations.shape
     if not rows or not columns:
         return
@@ -260,4 +260,4 @@ def _blocks(observations: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     for start in range(0, rows, step):
         for column in range(0, columns, _BLOCK):
             piece = observations[start : start + step, column : column + _BLOCK]
-            yield start, np.ascontiguousarray(piece, np.float64)
+            yield start, piece.astype(np.float64)

@@ -152,8 +152,10 @@ def collect(
     requests: Sequence[Request],
     *,
     progress: Callable[[int], None] | None = None,
+    powers: dict[str, np.ndarray] | None = None,
 ) -> dict[Request, Summary]:
-    """Observe every request in one pass over `batches`; `progress` gets the number of samples seen so far.
+    """Observe every request in one pass over `batches`; `progress` gets the number of samples seen so far, `powers`
+    the mean square of each value in each sample.
 
     The samples are cut into batches anew, of a size that follows from the model alone. So onnxruntime chooses the
     same kernels however the data came, and the result does not depend on the caller's batch size.
@@ -167,6 +169,7 @@ def collect(
             raise CalibrationError(f"value {request.value!r} is requested with two different batch axes")
     names = list(axes)
     summaries: dict[Request, Summary] = {}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
     seen = 0
     for feeds in rebatched(truth, batches, names, axes):
         count = truth.count(feeds)
@@ -176,12 +179,24 @@ def collect(
             if request not in summaries:
                 summaries[request] = Summary(request, _sample_shape(request, value.shape, count))
             summaries[request].update(np.abs(value) if request.absolute else value)
+        if powers is not None:
+            for name, axis in axes.items():
+                found[name].append(power(values[name], axis, count))
         seen += count
         if progress is not None:
             progress(seen)
     if not seen:
         raise CalibrationError("there are no calibration samples", cure="give at least one")
+    if powers is not None:
+        powers |= {name: np.concatenate(parts) for name, parts in found.items()}
     return summaries
+
+
+def power(value: np.ndarray, axis: int, count: int) -> np.ndarray:
+    """The mean square of a value in each of `count` samples, which lie on `axis`."""
+    rows = np.moveaxis(value, axis, 0).reshape(count, -1)
+    total: np.ndarray = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
+    return total / max(1, rows.shape[1])
 
 
 def _sample_shape(request: Request, shape: tuple[int, ...], count: int) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from snncc.calibrate.fused_errors import fused_errors
 from snncc.calibrate.statistics import Request, Values, rebatched
 
 Array = npt.NDArray[Any]
@@ -55,6 +56,8 @@ def resting_count(mean: Array, level: Array, counts: int) -> Array:
 def add_errors(errors: Array, rows: Array, search: Search, factors: Array) -> None:
     """Add sum (r - clip(floor(r n/f + 1/2), low, high) f/n)^2 to errors [factors, rows]; r = rows/level, n = counts."""
     level, counts = search.level.ravel(), search.counts
+    if fused_errors(errors, rows, level, None if search.mean is None else search.mean.ravel(), counts, factors):
+        return
     inverse = np.divide(1, level, out=np.zeros(len(level)), where=level > 0).astype(np.float32)[:, None]
     limits = [search.limits(f) for f in factors]
     step = max(1, _BLOCK // max(1, rows.shape[1]))

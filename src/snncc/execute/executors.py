@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,15 @@ import torch
 from snncc.errors import UsageError
 from snncc.execute import reference
 from snncc.execute.torch_engine import Engine
+from snncc.execute.torch_layout import Run
 from snncc.ir.analysis import emitters
 from snncc.ir.network import Network
 from snncc.ir.nodes import SPIKING, CentredIF, Differential, Neuron
 from snncc.neurons.signed import resting_rate
 from snncc.simulation import Counted
+
+if TYPE_CHECKING:
+    from snncc.early_exit import Undecided
 
 Array = npt.NDArray[Any]
 
@@ -29,6 +33,17 @@ def refuse_missing_device(device: str) -> None:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"--device {device} is not usable: {reason}", cure="use --device cpu") from None
+
+
+def counts_of(run: Run) -> Counted:
+    """What a run of an engine gave, as NumPy arrays."""
+    return Counted(
+        outputs={name: y.cpu().numpy() for name, y in run.outputs.items()},
+        events={name: a.events.cpu().numpy() for name, a in run.activity.items()},
+        positive=sum(a.positive for a in run.activity.values()),
+        negative=sum(a.negative for a in run.activity.values()),
+        clamped=run.clamps,
+    )
 
 
 class TorchExecutor:
@@ -44,13 +59,13 @@ class TorchExecutor:
         result = self.engine.run(
             feeds, timesteps, checkpoints=checkpoints, steps_at_once=self.steps, first_sample=first_sample
         )
-        return Counted(
-            outputs={name: y.cpu().numpy() for name, y in result.outputs.items()},
-            events={name: a.events.cpu().numpy() for name, a in result.activity.items()},
-            positive=sum(a.positive for a in result.activity.values()),
-            negative=sum(a.negative for a in result.activity.values()),
-            clamped=result.clamps,
-        )
+        return counts_of(result)
+
+    def run_early(
+        self, feeds: Mapping[str, Array], timesteps: int, undecided: Undecided, *, first_sample: int = 0
+    ) -> Counted:
+        """Simulate one batch whose samples leave when they are decided."""
+        return counts_of(self.engine.run(feeds, timesteps, first_sample=first_sample, undecided=undecided))
 
 
 def deviations(y: Array, arrays: Mapping[str, Array], node: CentredIF, t: int) -> Array:

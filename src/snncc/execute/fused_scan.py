@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The scans of integrate-and-fire neurons in compiled C, bit for bit those of `torch_neurons`, where a compiler exists.
+"""The scans of neurons fused, bit for bit those of `torch_neurons` and `torch_rules`: compiled C, or Triton on a GPU.
 
-A scan in torch reads and writes the state in memory at every operation; here it stays in the cache over all steps.
+A scan in torch reads and writes the state in memory at every operation; here it stays in the cache, or in registers,
+over all steps. Without a compiler, or without triton, the scans of torch run.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -17,96 +19,216 @@ import torch
 from torch import Tensor
 
 from snncc.execute.native.build import CompileError, compiled
-from snncc.ir.nodes import IF, CentredIF, Neuron, SignedIF
+from snncc.execute.torch_rules import adapted
+from snncc.ir.nodes import IF, AdaptiveIF, CentredIF, LeakyIF, MultiThreshold, Neuron, SignedIF
 
 #: Below this many entries a call costs more than it saves.
 LEAST = 1 << 12
-KINDS = {"early": 1, "signed": 2, "at_zero": 3}
-REALS = {torch.float32: ("float", "floorf"), torch.float64: ("double", "floor")}
+#: `enum kind` of scan.c.
+KINDS = (
+    "soft",
+    "hard",
+    "early",
+    "signed",
+    "at_zero",
+    "centred",
+    "leaky_early",
+    "leaky_signed",
+    "halving",
+    "vmax",
+    "vcur",
+    "graded",
+)
+REALS = {torch.float32: ("float", "floorf", "fabsf"), torch.float64: ("double", "floor", "fabs")}
 #: z * threshold is rounded before it is subtracted, as in torch; comparisons may be vectorized (no flag is ever read).
 EXACT = ("-ffp-contract=off", "-fno-trapping-math")
 
 
-class Scan(ctypes.Structure):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """A scan from `current` to `output`, both (T, N, size), perhaps one tensor; what a kind does not read is a dummy.
+
+    potential, count: (N, size), the state, overwritten. threshold, amplitude, beside, charge: (size). factor: (T, N).
+    """
+
+    kind: str
+    current: Tensor
+    output: Tensor
+    potential: Tensor
+    count: Tensor
+    threshold: Tensor
+    amplitude: Tensor
+    #: The resting rate of a centred neuron, or the slope of a leaky one.
+    beside: Tensor
+    #: What the resting rate takes from the current.
+    charge: Tensor
+    #: What multiplies an adaptive threshold at each step.
+    factor: Tensor
+    #: The most spikes at once; of `halving`, the number of thresholds.
+    levels: int = 1
+    #: How many of these steps the resting rate flows for.
+    rests: int = 0
+    cap: float = math.inf
+
+
+#: The tensors of a scan, in the order of `struct scan`.
+TENSORS = ("current", "output", "potential", "count", "threshold", "amplitude", "beside", "charge", "factor")
+
+
+class CScan(ctypes.Structure):
     """`struct scan` of scan.c."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("steps", "samples", "size", "rests", "negative", "levels", "threads")),
+        *((name, ctypes.c_int64) for name in ("steps", "samples", "size", "stride")),
+        *((name, ctypes.c_int64) for name in ("rests", "kind", "levels", "threads")),
         ("cap", ctypes.c_double),
-        *((name, ctypes.c_void_p) for name in ("current", "potential", "count")),
-        *((name, ctypes.c_void_p) for name in ("threshold", "amplitude", "rest", "rest_current")),
+        *((name, ctypes.c_void_p) for name in TENSORS),
     )
 
 
-@cache
-def kernel(dtype: torch.dtype) -> Callable[[Any], None] | None:
-    """The compiled scan for a type, None without a compiler."""
-    real, floor = REALS[dtype]
+def c_scan(dtype: torch.dtype) -> Callable[[Scan], None]:
+    """The scan in C, compiled or from the cache; raises CompileError or OSError."""
+    definitions = zip(("REAL", "FLOOR", "MAGNITUDE"), REALS[dtype], strict=True)
     source = resources.files("snncc.execute").joinpath("scan.c").read_text(encoding="utf-8")
+    head = "".join(f"#define {name} {text}\n" for name, text in definitions)
+    function = ctypes.CDLL(str(compiled(head + source, EXACT))).run
+    function.argtypes, function.restype = [ctypes.POINTER(CScan)], None
+
+    def run(scan: Scan) -> None:
+        call = CScan(
+            steps=len(scan.current),
+            samples=scan.current.shape[1],
+            size=scan.threshold.numel(),
+            stride=scan.current.stride(0),
+            rests=scan.rests,
+            kind=KINDS.index(scan.kind),
+            levels=scan.levels,
+            threads=torch.get_num_threads(),
+            cap=scan.cap,
+            **{name: getattr(scan, name).data_ptr() for name in TENSORS},
+        )
+        function(ctypes.byref(call))
+
+    return run
+
+
+@cache
+def kernel(device: str, dtype: torch.dtype) -> Callable[[Scan], None] | None:
+    """What runs a scan on a type of device; None where the scans of torch have to, which give the same."""
+    if dtype not in REALS:
+        return None
     try:
-        path = compiled(f"#define REAL {real}\n#define FLOOR {floor}\n{source}", EXACT)
-        function: Callable[[Any], None] = ctypes.CDLL(str(path)).run
-    except (CompileError, OSError, AttributeError):
-        return None  # the scans of torch give the same
-    function.argtypes, function.restype = [ctypes.POINTER(Scan)], None  # type: ignore[attr-defined]
-    return function
+        if device == "cuda":
+            from snncc.execute import triton_scan
+
+            return triton_scan.gpu_scan(device, dtype)
+        return c_scan(dtype) if device == "cpu" else None
+    except (CompileError, ImportError, OSError, AttributeError):
+        return None
+
+
+def kind_of(node: Neuron) -> str | None:
+    """Which of `KINDS` a node is, if any."""
+    match node:
+        case IF():
+            return "soft" if node.reset == "subtract" else "hard"
+        case SignedIF():
+            return node.negative if node.levels == 1 else "early"
+        case CentredIF():
+            return "centred"
+        case LeakyIF():
+            return f"leaky_{node.negative}" if node.levels == 1 else "leaky_early"
+        case MultiThreshold():
+            return "halving"
+        case AdaptiveIF():
+            return node.subtract
+    return None
+
+
+def memory_format(steps: Tensor) -> torch.memory_format | None:
+    """The order of steps (T, N, ...) that lie one after the other, or all in one place; None for any other layout."""
+    if len(steps) > 1 and steps.stride(0) not in (0, steps[0].numel()):
+        return None
+    formats = (torch.contiguous_format, torch.channels_last)[: 2 if steps.ndim == 5 else 1]
+    return next((f for f in formats if steps[0].is_contiguous(memory_format=f)), None)
 
 
 def fusible(node: Neuron, steps: Tensor) -> bool:
-    """Whether the compiled scan can run a neuron over these steps (T, N, ...)."""
+    """Whether a fused scan can run a neuron over these steps (T, N, ...)."""
     return (
-        (isinstance(node, SignedIF | CentredIF) or (isinstance(node, IF) and node.reset == "subtract"))
+        kind_of(node) is not None
         and node.batch == 0
         and node.shape[0] == 1
-        and steps.device.type == "cpu"
-        and steps.dtype in REALS
-        and steps.is_contiguous()
-        and steps.numel() >= LEAST
-        and kernel(steps.dtype) is not None
+        and memory_format(steps) is not None
+        and (steps.numel() >= LEAST or steps.device.type != "cpu")
+        and kernel(steps.device.type, steps.dtype) is not None
     )
 
 
 def fused_scan(
-    node: Neuron, steps: Tensor, arrays: Mapping[str, Tensor], state: Any, first_step: int
+    node: Neuron, steps: Tensor, arrays: Mapping[str, Tensor], state: Any, first_step: int, *, keep: bool
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """A neuron over the steps (T, N, ...), which are overwritten by the output; returns the output and the state."""
+    """A neuron over the steps (T, N, ...), overwritten unless `keep`; returns the output and the state."""
+    run, kind, order = kernel(steps.device.type, steps.dtype), kind_of(node), memory_format(steps)
+    if run is None or kind is None or order is None:
+        raise CompileError("no fused scan")  # `fusible` has said so
 
     def per_neuron(x: Tensor) -> Tensor:
-        return x.to(steps.dtype).broadcast_to(node.shape).contiguous()
+        return x.to(steps.dtype).broadcast_to(node.shape).contiguous(memory_format=order)
 
+    output = steps.new_empty_strided(steps.shape, (steps[0].numel(), *steps.stride()[1:])) if keep else steps
     threshold, amplitude = per_neuron(arrays[node.threshold]), per_neuron(arrays[node.amplitude])
     if state is None:
         zeros = torch.zeros_like(steps[0])
-        state = (zeros + arrays[node.v_init], zeros)
+        state = zeros + arrays[node.v_init], zeros
         if isinstance(node, CentredIF):
             zeros += arrays[node.centre]
-    potential, count = state
-    rests, rest = 0, threshold
-    if isinstance(node, CentredIF):
-        rests = min(len(steps), max(0, node.until - first_step))
-        rest = per_neuron(arrays[node.centre] / max(1, node.until))
-    charge = rest * threshold * (threshold > 0)
-    signed = 0 if isinstance(node, IF) else KINDS[node.negative] if isinstance(node, SignedIF) else KINDS["early"]
-    cap = node.cap if isinstance(node, SignedIF) and node.cap is not None else math.inf
-    call = Scan(
-        steps=len(steps),
-        samples=steps.shape[1],
-        size=math.prod(node.shape),
-        rests=rests,
-        negative=signed,
-        levels=node.burst if isinstance(node, IF) else node.levels,  # type: ignore[attr-defined]
-        threads=torch.get_num_threads(),
-        cap=cap,
-        current=steps.data_ptr(),
-        potential=potential.data_ptr(),
-        count=count.data_ptr(),
-        threshold=threshold.data_ptr(),
-        amplitude=amplitude.data_ptr(),
-        rest=rest.data_ptr(),
-        rest_current=charge.data_ptr(),
+        elif isinstance(node, AdaptiveIF):
+            state = state[0], steps.new_full((steps.shape[1] if node.scope == "sample" else 1,), node.eta)
+    potential, memory = state[0].contiguous(memory_format=order), state[1]
+    if not isinstance(node, AdaptiveIF):
+        memory = memory.contiguous(memory_format=order)
+    beside = charge = factor = threshold
+    levels, rests, cap = 1, 0, math.inf
+    match node:
+        case IF():
+            levels = node.burst
+        case SignedIF():
+            levels, cap = node.levels, math.inf if node.cap is None else node.cap
+        case LeakyIF():
+            levels, beside = node.levels, per_neuron(arrays[node.slope])
+        case MultiThreshold():
+            levels = node.sizes
+        case CentredIF():
+            levels, beside = node.levels, per_neuron(arrays[node.centre] / max(1, node.until))
+            charge, rests = beside * threshold * (threshold > 0), min(len(steps), max(0, node.until - first_step))
+        case AdaptiveIF():
+            factors = adaptive_factors(node, steps, arrays[node.threshold], memory)
+            memory, factor = factors[-1], factors.expand(-1, steps.shape[1]).contiguous()
+    run(
+        Scan(
+            kind=kind,
+            current=steps,
+            output=output,
+            potential=potential,
+            count=memory,
+            threshold=threshold,
+            amplitude=amplitude,
+            beside=beside,
+            charge=charge,
+            factor=factor,
+            levels=levels,
+            rests=rests,
+            cap=cap,
+        )
     )
-    function = kernel(steps.dtype)
-    if function is None:
-        raise CompileError("no compiled scan")  # `fusible` has said so
-    function(ctypes.byref(call))
-    return steps, (potential, count)
+    return output, (potential, memory)
+
+
+def adaptive_factors(node: AdaptiveIF, steps: Tensor, threshold: Tensor, c: Tensor) -> Tensor:
+    """What multiplies the threshold at each step, (T, len(c)), after the factor c of the step before."""
+    found = []
+    for x in steps:
+        c = adapted(c, x, threshold, eta=node.eta, rule=node.rule, axis=0) if node.adapt else c
+        found.append(c)
+    return torch.stack(found)

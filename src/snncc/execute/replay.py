@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calibration samples carried through a network layer by layer, so that each layer is simulated once.
 
-Only what later layers still read is kept: spikes of neurons as int8 counts, other series as float32, in a temporary
-file beyond `MEMORY` bytes.
+Only what later layers still read is kept: spikes of neurons as int8 counts, other series and the values of the ANN as
+float32, in temporary files beyond `MEMORY` bytes.
 """
 
 from __future__ import annotations
@@ -16,14 +16,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snncc.execute.torch_dispatch import counts, resting
+from snncc.errors import CalibrationError
+from snncc.execute.torch_dispatch import resting, scan
 from snncc.execute.torch_engine import Engine
-from snncc.execute.torch_layout import Value, fold, unfold
+from snncc.execute.torch_layout import Value, fold, spread, unfold
 from snncc.execute.torch_session import Session
 from snncc.ir.network import Network
 from snncc.ir.nodes import NEURONS, CentredIF, Differential, Encoder, Input, Neuron, Node
 
+#: Bytes that are held in memory.
 MEMORY = 2 << 30
+#: Entries of the largest value of one batch over all steps (16 MiB): what is computed from it stays near the processor.
+PIECE = 1 << 22
 
 
 def sources(network: Network) -> frozenset[str]:
@@ -56,30 +60,41 @@ def last_readers(network: Network, ends: frozenset[str]) -> Mapping[str, str]:
     return readers
 
 
+def spilled(array: np.ndarray) -> np.ndarray:
+    """The array in an unnamed temporary file."""
+    try:
+        with tempfile.TemporaryFile() as file:
+            array.tofile(file)  # a full disk is an error here; written through the map it would end the process
+            return np.memmap(file, dtype=array.dtype, mode="r+", shape=array.shape)
+    except OSError as error:
+        raise CalibrationError(
+            f"the calibration samples do not fit into the temporary folder: {error}",
+            cure="calibrate on fewer samples, or set TMPDIR to a folder with more room",
+        ) from error
+
+
 @dataclass(slots=True)
 class Store:
-    """Arrays by key; beyond `MEMORY` bytes they lie in an unnamed temporary file."""
+    """Tensors by keys whose first part is a name; beyond `MEMORY` bytes they lie in unnamed temporary files."""
 
     arrays: dict[Any, Tensor] = field(default_factory=dict)
-    held: int = 0
+    #: Bytes in memory of the keys that lie there.
+    sizes: dict[Any, int] = field(default_factory=dict)
 
     def put(self, key: Any, value: Tensor) -> None:
-        """Keep a tensor."""
+        """Keep a tensor. Raises CalibrationError when the temporary folder is full."""
         size = value.numel() * value.element_size()
-        if self.held + size > MEMORY:
-            with tempfile.TemporaryFile() as spill:
-                mapped = np.memmap(spill, dtype=value.numpy().dtype, mode="w+", shape=tuple(value.shape))
-                mapped[...] = value.numpy()
-                self.arrays[key] = torch.from_numpy(mapped)
-            return
-        self.held += size
+        if size and sum(self.sizes.values()) + size > MEMORY:
+            value = torch.from_numpy(spilled(value.numpy()))
+        else:
+            self.sizes[key] = size
         self.arrays[key] = value
 
     def drop(self, name: str) -> None:
         """Forget all pieces of a value."""
         for key in [k for k in self.arrays if k[0] == name]:
-            value = self.arrays.pop(key)
-            self.held = max(0, self.held - value.numel() * value.element_size())
+            del self.arrays[key]
+            self.sizes.pop(key, None)
 
 
 @dataclass(slots=True)
@@ -115,43 +130,78 @@ class Replay:
             values[node.name] = session.compute(node, values, gates)
         return values[name] if name in values else Value(self.kept(name, index), "series")
 
-    def mean(self, name: str, index: int) -> Tensor:
-        """The mean of a value over D(T) for one batch: linear nodes act on the means of what they read."""
+    def mean(self, name: str, index: int, without: str | None = None) -> Tensor:
+        """The mean of a value over D(T) for one batch, where the node `without` gives zeros: linear nodes act on the
+        means of what they read."""
         samples = self.engine.samples(self.batches[index])
         known = frozenset(self.done)
         values: dict[str, Tensor] = {}
-
-        def known_mean(source: str) -> Tensor:
-            return self.store.arrays[source, index, "mean"]
-
-        for node in between(self.network, name, known):
+        if without is not None:
+            node = self.network[without]
+            shape = [d * samples if i == node.batch else d for i, d in enumerate(node.shape)]
+            values[without] = torch.zeros((), dtype=self.engine.dtype).expand(shape)
+        for node in between(self.network, name, known | values.keys()):
             if isinstance(node, Encoder):
                 spikes = unfold(self.series(node.name, index).data, node.batch, self.timesteps)
                 values[node.name] = spikes.sum(0) / self.network.schedule.divisor(self.timesteps)
                 continue
-            inputs = [values[s] if s in values else known_mean(s) for s in node.inputs]
+            inputs = [values[s] if s in values else self.kept_mean(s, index) for s in node.inputs]
             values[node.name] = self.engine.plain(node, inputs, 1.0, samples, self.batches[index])
-        return values[name] if name in values else known_mean(name)
+        return values[name] if name in values else self.kept_mean(name, index)
+
+    def resting(self, node: Node, stored: Tensor) -> Tensor | None:
+        """What an end emits beside its stored spikes at each step, if anything."""
+        return resting(node, self.engine.arrays, stored, 0) if isinstance(node, CentredIF) else None
 
     def kept(self, name: str, index: int) -> Tensor:
         """The stored series of an end, folded."""
-        node, stored = self.network[name], self.store.arrays[name, index, "series"]
-        if stored.dtype == torch.int8:
-            amplitude = self.engine.arrays[node.amplitude]  # type: ignore[attr-defined]
-            steps = stored.to(self.engine.dtype) * amplitude
-            if isinstance(node, CentredIF):
-                steps = steps + resting(node, self.engine.arrays, steps, 0)
-            return fold(steps, node.batch)
-        return fold(stored, node.batch)
+        node, stored = self.network[name], self.store.arrays[name, index]
+        series = stored.new_empty(stored.shape, dtype=self.engine.dtype)
+        rest = self.resting(node, stored)
+        for t, step in enumerate(series):  # one step of a batch stays in the cache, all steps do not
+            step.copy_(stored[t])
+            if isinstance(node, Neuron) and not node.graded:
+                step.mul_(self.engine.arrays[node.amplitude])
+            if rest is not None:
+                step.add_(rest[t])
+        return fold(series, node.batch)
+
+    def kept_mean(self, name: str, index: int) -> Tensor:
+        """The mean of the stored series of an end over D(T)."""
+        node, stored = self.network[name], self.store.arrays[name, index]
+        total = stored[0].to(self.engine.dtype, copy=True)
+        for step in stored[1:]:
+            total += step
+        if isinstance(node, Neuron) and not node.graded:
+            total *= self.engine.arrays[node.amplitude]
+        if (rest := self.resting(node, stored)) is not None:
+            total += rest.sum(0)
+        return total.div_(self.network.schedule.divisor(self.timesteps))
+
+    def current(self, neuron: Neuron, index: int) -> Tensor:
+        """The current (T, N, ...) of a neuron in one batch; whoever gets it may overwrite it."""
+        found = self.series(neuron.inputs[0], index)
+        if found.layout == "steady":
+            return spread(found.data, None, self.session(index).gates(0, self.timesteps))
+        return unfold(found.data, self.network[neuron.inputs[0]].batch, self.timesteps).contiguous()
+
+    def fire(self, neuron: Neuron, current: Tensor, index: int) -> Tensor:
+        """The output (T, N, ...) of a neuron in one batch for its current, which is overwritten."""
+        return scan(neuron, current, self.engine.arrays, None, self.session(index).place)[0]
 
     def keep(self, name: str, index: int, steps: Tensor) -> None:
-        """Store the output of an end, (T, N, ...)."""
+        """Store the output of an end, (T, N, ...), which is overwritten."""
         node = self.network[name]
-        divisor = self.network.schedule.divisor(self.timesteps)
-        self.store.put((name, index, "mean"), steps.sum(0) / divisor)
         if isinstance(node, Neuron) and not node.graded:
-            steps = counts(node, steps, self.engine.arrays, 0).to(torch.int8)
-        self.store.put((name, index, "series"), steps)
+            amplitude, rest = self.engine.arrays[node.amplitude], self.resting(node, steps)
+            inverse = torch.where(amplitude != 0, 1 / amplitude, 0)
+            spikes = torch.empty(steps.shape, dtype=torch.int8)
+            for t, step in enumerate(steps):
+                if rest is not None:
+                    step -= rest[t]
+                spikes[t] = step.mul_(inverse).round_()
+            steps = spikes
+        self.store.put((name, index), steps)
 
     def simulate_end(self, node: Node, index: int) -> None:
         """Run a differential node for one batch and store it; a steady one is not stored but evaluated anew."""
@@ -176,28 +226,30 @@ class AnnReplay:
     network: Network
     batches: Sequence[Mapping[str, Any]]
     ends: frozenset[str]
+    store: Store = field(default_factory=Store)
     engine: Engine = field(init=False)
-    values: dict[Any, Tensor] = field(default_factory=dict)
-    done: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.engine = Engine(self.network)
 
-    def value(self, name: str, index: int) -> Tensor:
-        """A value of the ANN for one batch; values at ends are kept."""
-        if (name, index) in self.values:
-            return self.values[name, index]
-        feeds = self.batches[index]
-        known = frozenset(n for n in self.ends if (n, index) in self.values)
+    def value(self, name: str, index: int, end: str | None = None) -> Tensor:
+        """A value of the ANN for one batch; values at ends are kept, that of `end` too, from what this one needs."""
+        feeds, values = self.batches[index], self.store.arrays
+        known = frozenset(n for n in self.ends if (n, index, "ann") in values)
         found: dict[str, Tensor] = {}
-        for node in between(self.network, name, known):
-            inputs = [found[s] if s in found else self.values[s, index] for s in node.inputs]
-            found[node.name] = self.engine.plain(node, inputs, 1.0, self.engine.samples(feeds), feeds)
-            if node.name in self.ends and not isinstance(node, Input):
-                self.values[node.name, index] = found[node.name]
-        return found[name]
+
+        def at(source: str) -> Tensor:
+            return found[source] if source in found else values[source, index, "ann"]
+
+        for target in (name, end or name):
+            for node in between(self.network, target, known | found.keys()):
+                inputs = [at(source) for source in node.inputs]
+                found[node.name] = self.engine.plain(node, inputs, 1.0, self.engine.samples(feeds), feeds)
+                if node.name in self.ends and not isinstance(node, Input):
+                    self.store.put((node.name, index, "ann"), found[node.name])
+        return at(name)
 
     def release(self, reader: str, readers: Mapping[str, str]) -> None:
         """Drop what nothing reads after `reader`."""
-        for key in [k for k in self.values if readers.get(k[0]) == reader]:
-            del self.values[key]
+        for name in {k[0] for k in self.store.arrays if readers.get(k[0]) == reader}:
+            self.store.drop(name)

@@ -1,84 +1,129 @@
 // SPDX-License-Identifier: Apache-2.0
 // Neurons over T steps, fused: state stays in the cache and each input current is read once. REAL is float or double.
+// The same steps stand in triton_scan.py; both are tested bit for bit against torch_neurons.py and torch_rules.py.
 #include <math.h>
 #include <stdint.h>
 
 enum { BLOCK = 1024 };
-enum negative { NONE = 0, EARLY = 1, SIGNED = 2, AT_ZERO = 3 };
+// In the order of fused_scan.KINDS. From VMAX on, the threshold is multiplied by a factor per step and sample.
+enum kind { SOFT, HARD, EARLY, SIGNED, AT_ZERO, CENTRED, LEAKY_EARLY, LEAKY_SIGNED, HALVING, VMAX, VCUR, GRADED };
 
 struct scan {
-    int64_t steps, samples, size;   // current: (steps, samples, size), overwritten by the output
+    int64_t steps, samples, size;
+    int64_t stride;                 // from one step of the current to the next, 0 for one that stays
     int64_t rests;                  // how many of these steps the resting rate flows for
-    int64_t negative, levels, threads;
+    int64_t kind, levels, threads;
     double cap;                     // infinity: none
-    REAL *current, *potential, *count;                           // (samples, size)
-    const REAL *threshold, *amplitude, *rest, *rest_current;     // (size); a threshold of 0 never fires
+    const REAL *current;            // (steps, samples, size); the output may lie in the same place
+    REAL *output;                   // (steps, samples, size)
+    REAL *potential, *count;        // (samples, size), the state, overwritten
+    const REAL *threshold, *amplitude;                  // (size); a threshold of 0 never fires
+    const REAL *beside, *charge;    // (size): a resting rate and the charge of it, or the slope of a leaky neuron
+    const REAL *factor;             // (steps, samples)
 };
 
 // One step of some neurons of one sample; the kind is constant wherever it is inlined, so that each loop is vectorized.
 static inline __attribute__((always_inline)) void step(
-    const struct scan *s, REAL *restrict x, REAL *restrict u, REAL *restrict n, int64_t from, int64_t to,
-    const int negative, const int graded, const int flows)
+    const struct scan *s, const REAL *x, REAL *out, REAL *restrict u, REAL *restrict n, int64_t from, int64_t to,
+    const REAL factor, const enum kind kind, const int graded, const int flows)
 {
+    const int leaky = kind == LEAKY_EARLY || kind == LEAKY_SIGNED, adaptive = kind >= VMAX;
+    const int negative = kind >= EARLY && kind <= LEAKY_SIGNED;
     const REAL cap = (REAL)s->cap, levels = (REAL)s->levels;
     const REAL *restrict th = s->threshold, *restrict amplitude = s->amplitude;
-    const REAL *restrict rest = s->rest, *restrict rest_current = s->rest_current;
+    const REAL *restrict beside = s->beside, *restrict charge = s->charge;
+#pragma omp simd
     for (int64_t i = from; i < to; i++) {
-        const REAL at = th[i] > 0 ? th[i] : (REAL)INFINITY;
-        const REAL v = u[i] + (flows ? x[i] - rest_current[i] : x[i]);
+        const REAL at = th[i] > 0 ? (adaptive ? factor * th[i] : th[i]) : (REAL)INFINITY;
+        const REAL v = u[i] + (flows ? x[i] - charge[i] : x[i]);
         REAL z;
         if (graded) {
             z = FLOOR(v / at);
-            const REAL lowest = negative ? (n[i] < levels ? n[i] : levels) : 0;
-            const REAL room = cap - n[i] < levels ? cap - n[i] : levels;
+            const REAL lowest = leaky ? levels : negative ? (n[i] < levels ? n[i] : levels) : 0;
+            const REAL room = negative && !leaky && cap - n[i] < levels ? cap - n[i] : levels;
             z = z < -lowest ? -lowest : z;
             z = z > room ? room : z;
         } else {
-            const REAL up = (v >= at) & (n[i] < cap) ? 1 : 0;
-            const REAL zero = negative == SIGNED ? -at : th[i] > 0 ? 0 : -(REAL)INFINITY;
-            const int below = negative == EARLY ? v < zero : v <= zero;
-            z = negative ? up - ((below & (n[i] > 0)) ? 1 : 0) : up;
+            const REAL up = (v >= at) & (!negative || leaky || n[i] < cap) ? 1 : 0;
+            const REAL zero = kind == SIGNED || kind == LEAKY_SIGNED ? -at : th[i] > 0 ? 0 : -(REAL)INFINITY;
+            const int below = kind == SIGNED || kind == LEAKY_SIGNED || kind == AT_ZERO ? v <= zero : v < zero;
+            z = negative ? up - ((below & (leaky || n[i] > 0)) ? 1 : 0) : up;
         }
-        const REAL charge = z * th[i];
-        u[i] = v - charge;
+        REAL y = z;
+        if (kind == HARD) {
+            u[i] = v - (z > 0 ? 1 : 0) * v;
+        } else {
+            const REAL spent = z * (kind == VCUR || kind == GRADED ? factor * th[i] : th[i]);
+            u[i] = v - spent;
+        }
+        if (leaky) {
+            const REAL before = n[i] >= 0 ? n[i] : beside[i] * n[i], after = n[i] + z;
+            y = (after >= 0 ? after : beside[i] * after) - before;
+        }
         if (negative)
             n[i] = n[i] + z;
-        x[i] = (flows ? z + rest[i] : z) * amplitude[i];
+        if (flows)
+            y = z + beside[i];
+        if (kind == GRADED)
+            y = z * factor;
+        out[i] = y * amplitude[i];
+    }
+}
+
+// A step of neurons whose `levels` thresholds halve: the largest that three quarters of |u| reach fires.
+static void halving(
+    const struct scan *s, const REAL *x, REAL *out, REAL *restrict u, REAL *restrict n, int64_t from, int64_t to)
+{
+    const REAL *restrict th = s->threshold, *restrict amplitude = s->amplitude;
+#pragma omp simd
+    for (int64_t i = from; i < to; i++) {
+        u[i] = u[i] + x[i];
+        out[i] = 0;
+    }
+    for (int64_t size = s->levels - 1; size >= 0; size--) {
+        const REAL z = (REAL)ldexp(1, (int)-size), reach = (REAL)0.75 * z;
+        for (int64_t i = from; i < to; i++)
+            out[i] = (th[i] > 0) & (MAGNITUDE(u[i]) >= th[i] * reach) ? z : out[i];
+    }
+    for (int64_t i = from; i < to; i++) {
+        const REAL z = u[i] < 0 ? -out[i] : out[i], spent = z * th[i];
+        u[i] = u[i] - spent;
+        n[i] = n[i] + z;
+        out[i] = z * amplitude[i];
     }
 }
 
 static inline __attribute__((always_inline)) void block(
-    const struct scan *s, int64_t sample, int64_t from, int64_t to, const int negative, const int graded, const int rests)
+    const struct scan *s, int64_t sample, int64_t from, int64_t to, const enum kind kind, const int graded)
 {
     REAL *u = s->potential + sample * s->size, *n = s->count + sample * s->size;
     for (int64_t t = 0; t < s->steps; t++) {
-        REAL *x = s->current + (t * s->samples + sample) * s->size;
-        if (rests && t < s->rests)
-            step(s, x, u, n, from, to, negative, graded, 1);
+        const REAL *x = s->current + t * s->stride + sample * s->size;
+        REAL *out = s->output + (t * s->samples + sample) * s->size;
+        if (kind == HALVING)
+            halving(s, x, out, u, n, from, to);
+        else if (kind == CENTRED && t < s->rests)
+            step(s, x, out, u, n, from, to, 1, kind, graded, 1);
         else
-            step(s, x, u, n, from, to, negative, graded, 0);
+            step(s, x, out, u, n, from, to, kind >= VMAX ? s->factor[t * s->samples + sample] : 1, kind, graded, 0);
     }
 }
 
+#define SINGLE(KIND) case KIND: block(s, sample, from, to, KIND, 0); break;
+#define BOTH(KIND) \
+    case KIND: \
+        if (s->levels > 1) \
+            block(s, sample, from, to, KIND, 1); \
+        else \
+            block(s, sample, from, to, KIND, 0); \
+        break;
+
 static void choose(const struct scan *s, int64_t sample, int64_t from, int64_t to)
 {
-    const int graded = s->levels > 1;
-    if (s->rests && graded)
-        block(s, sample, from, to, EARLY, 1, 1);
-    else if (s->rests)
-        block(s, sample, from, to, EARLY, 0, 1);
-    else if (s->negative == NONE && graded)
-        block(s, sample, from, to, NONE, 1, 0);
-    else if (s->negative == NONE)
-        block(s, sample, from, to, NONE, 0, 0);
-    else if (graded)
-        block(s, sample, from, to, EARLY, 1, 0);
-    else if (s->negative == EARLY)
-        block(s, sample, from, to, EARLY, 0, 0);
-    else if (s->negative == AT_ZERO)
-        block(s, sample, from, to, AT_ZERO, 0, 0);
-    else
-        block(s, sample, from, to, SIGNED, 0, 0);
+    switch ((enum kind)s->kind) {
+    BOTH(SOFT) BOTH(HARD) BOTH(EARLY) BOTH(CENTRED) BOTH(LEAKY_EARLY)
+    SINGLE(SIGNED) SINGLE(AT_ZERO) SINGLE(LEAKY_SIGNED) SINGLE(HALVING) SINGLE(VMAX) SINGLE(VCUR) SINGLE(GRADED)
+    }
 }
 
 void run(const struct scan *s)

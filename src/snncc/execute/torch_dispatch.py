@@ -13,7 +13,24 @@ from torch import Tensor
 
 from snncc.execute import torch_neurons, torch_rules
 from snncc.execute.fused_scan import fused_scan, fusible
-from snncc.ir.nodes import IF, AdaptiveIF, CentredIF, Encoder, LeakyIF, MsatIF, MultiThreshold, Neuron, Node, SignedIF
+from snncc.execute.torch_layout import spread
+from snncc.ir.network import Network
+from snncc.ir.nodes import (
+    IF,
+    AdaptiveIF,
+    CentredIF,
+    Conv,
+    ConvTranspose,
+    Encoder,
+    LeakyIF,
+    Linear,
+    MsatIF,
+    MultiThreshold,
+    Neuron,
+    Node,
+    SignedIF,
+    Sum,
+)
 
 #: Fields of `MsatIF` that its scan takes by the same name.
 MSAT = (
@@ -42,12 +59,20 @@ class Place:
     first_step: int = 0
 
 
+def own(net: Network, node: Node) -> bool:
+    """Whether a value is memory of its own that one node alone reads, which then may overwrite it."""
+    fresh = isinstance(node, Conv | ConvTranspose | Linear) or (isinstance(node, Sum) and len(node.inputs) > 1)
+    return fresh and len(net.consumers[node.name]) == 1 and node.name not in net.outputs
+
+
 def scan(
-    node: Neuron, steps: Tensor, arrays: Mapping[str, Tensor], state: Any, place: Place
+    node: Neuron, steps: Tensor, arrays: Mapping[str, Tensor], state: Any, place: Place, *, keep: bool = False
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """A neuron over the steps (T, ...), which are overwritten by the output; returns the output and the state."""
+    """A neuron over the steps (T, ...), overwritten by the output unless `keep`; returns the output and the state."""
     if fusible(node, steps):
-        return fused_scan(node, steps, arrays, state, place.first_step)
+        return fused_scan(node, steps, arrays, state, place.first_step, keep=keep)
+    if keep:  # a current that stays is spread and not cloned, which would forget the order of its axes in memory
+        steps = steps.clone() if steps.stride(0) else spread(steps[0], None, torch.ones(len(steps)))
     threshold, amplitude, v_init = arrays[node.threshold], arrays[node.amplitude], arrays[node.v_init]
     samples, axis = place.samples if node.batch is not None else 1, node.batch or 0
     match node:

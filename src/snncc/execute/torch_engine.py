@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,11 +21,15 @@ from snncc.execute import (
     torch_quantized,
     torch_recurrent,
 )
+from snncc.execute.early_exit import advance_undecided
 from snncc.execute.torch_layout import Run
 from snncc.execute.torch_session import Session
 from snncc.ir.analysis import last_use, tail
 from snncc.ir.network import Network
 from snncc.ir.nodes import SPIKING, Constant, Differential, Foreign, Input, Node, Repeat
+
+if TYPE_CHECKING:
+    from snncc.early_exit import Undecided
 
 #: Where the functions that nodes name are defined.
 MODULES = (
@@ -130,13 +134,18 @@ class Engine:
         observe: Callable[[Node, Tensor], None] | None = None,
         count: bool = True,
         first_sample: int = 0,
+        undecided: Undecided | None = None,
     ) -> Run:
         """Simulate a batch for `timesteps` steps; outputs at `checkpoints` (default: the last step).
 
         `observe(node, series)` sees each neuron's and differential's output, (T', N, ...), piece by piece in time.
-        `first_sample` is the number of the batch's first sample, for random streams.
+        `first_sample` is the number of the batch's first sample, for random streams. The samples that `undecided` does
+        not keep leave after their step; the result then has no outputs of use.
         """
         session = Session(self, feeds, timesteps, tuple(checkpoints or (timesteps,)), observe, count, first_sample)
+        if undecided is not None:
+            advance_undecided(session, undecided)
+            return session.result
         step = steps_at_once or timesteps
         for begin in range(0, timesteps, step):
             session.advance(begin, min(begin + step, timesteps))

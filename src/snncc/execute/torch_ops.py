@@ -186,8 +186,11 @@ def average_pool(
 ) -> Tensor:
     """Mean over each window, of its real entries or (count_include_pad) of real and padded ones."""
     options = {"kernel": kernel, "stride": stride, "dilation": dilation, "ceil_mode": ceil_mode}
-    total = windows(x, 0.0, padding=padding, **options).sum(-1)  # type: ignore[arg-type]
     n = len(kernel)
+    if x.ndim == n + 2 and n <= 3 and not any(padding) and not ceil_mode and max(dilation) == 1:
+        average = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[n - 1]
+        return average(x, tuple(kernel), tuple(stride))
+    total = windows(x, 0.0, padding=padding, **options).sum(-1)  # type: ignore[arg-type]
     ones = torch.ones((1, 1, *x.shape[x.ndim - n :]), dtype=x.dtype, device=x.device)
     if count_include_pad:
         ones, padding = pad(ones, padding=(0, 0, *padding[:n], 0, 0, *padding[n:]), value=1.0), [0] * (2 * n)

@@ -28,6 +28,13 @@ def along(c: Tensor, like: Tensor, axis: int) -> Tensor:
     return rows.reshape([-1 if i == axis else 1 for i in range(like.ndim)])
 
 
+def adapted(c: Tensor, x: Tensor, threshold: Tensor, *, eta: float, rule: str, axis: int) -> Tensor:
+    """The factors c of the threshold, one per sample or one for all, after the current x of one step."""
+    alive = threshold > 0
+    m = largest(torch.where(alive, x / torch.where(alive, threshold, 1), -torch.inf), len(c), axis)
+    return torch.maximum(c, m).clamp(max=1) if rule == "running_max" else torch.where((m > eta) & (m < 1), m, c)
+
+
 def adaptive_if_scan(
     current: Tensor,
     threshold: Tensor,
@@ -44,15 +51,13 @@ def adaptive_if_scan(
 ) -> tuple[Tensor, RuleState]:
     """Integrate and fire at c threshold; c, one per sample, follows the largest normalised current."""
     alive = threshold > 0
-    divisor = torch.where(alive, threshold, 1)
     if state is None:
         state = torch.zeros_like(current[0]) + v_init, current.new_full((samples,), eta)
     u, c = state
     for t in range(len(current)):
         x = current[t]
         if adapt:
-            m = largest(torch.where(alive, x / divisor, -torch.inf), samples, axis)
-            c = torch.maximum(c, m).clamp(max=1) if rule == "running_max" else torch.where((m > eta) & (m < 1), m, c)
+            c = adapted(c, x, threshold, eta=eta, rule=rule, axis=axis)
         factor = along(c, x, axis)
         u = u + x
         s = ((u >= factor * threshold) & alive).to(u.dtype)

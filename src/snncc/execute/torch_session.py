@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from snncc.execute.torch_dispatch import Place, encoded, events, scan
+from snncc.execute.early_exit import of_samples, state_of_samples
+from snncc.execute.torch_dispatch import Place, encoded, events, own, scan
 from snncc.execute.torch_layout import Activity, Layout, Run, Value, fold, spread, stepwise, unfold
 from snncc.ir.nodes import NEURONS, SPIKING, Differential, Encoder, Neuron, Node
 
@@ -72,24 +74,29 @@ class Session:
                 self.watch(node, value, end - begin)
             read_by_tail = any(c.name in engine.tail for c in net.consumers[node.name])
             if value.layout == "series" and (read_by_tail or node.name in net.outputs):
-                self.accumulate(node, unfold(value.data, node.batch, end - begin), begin)
+                series = unfold(value.data, node.batch, end - begin)
+                self.accumulate(node, end - begin, partial(between, series), begin)
             for name in engine.last_use.get(node.name, ()):
                 values.pop(name, None)
 
-    def accumulate(self, node: Node, steps: Tensor, begin: int) -> None:
-        """The running sum of a value that the tail reads; its mean is kept at the checkpoints."""
+    def accumulate(self, node: Node, steps: int, total_of: Callable[[int, int], Tensor], begin: int) -> None:
+        """The running sum of a value that the tail reads; its mean is kept at the checkpoints.
+
+        total_of(first, last): the sum over some of the `steps` steps behind `begin`.
+        """
         schedule = self.engine.network.schedule
         kept, done, after = self.snapshots.setdefault(node.name, []), 0, schedule.readout_after
-        total, since = self.sums.get(node.name, torch.zeros_like(steps[0])), after if begin >= after else 0
+        total = self.sums.get(node.name, self.engine.tensor(torch.zeros(())))
+        since = after if begin >= after else 0
         for t in sorted({*self.checkpoints, after}):
-            if begin < t <= begin + len(steps):
-                total = total + steps[done : t - begin].sum(0)
+            if begin < t <= begin + steps:
+                total = total + total_of(done, t - begin)
                 done = t - begin
                 if t in self.checkpoints:
                     kept.append(total / (schedule.divisor(t) - schedule.divisor(since)))
                 if t == after:
                     total, since = torch.zeros_like(total), after
-        self.sums[node.name] = total + steps[done:].sum(0)
+        self.sums[node.name] = total + total_of(done, steps) if done < steps else total
 
     def finish(self) -> Run:
         """The tail on the running means at the checkpoints."""
@@ -258,28 +265,29 @@ class Session:
         split: Tensor = counts.unflatten(node.batch, (self.samples, -1))
         return split.sum(node.batch, dtype=torch.float64)
 
-    def shifted(self, node: Neuron, current: Value, shift: Tensor, gates: Tensor) -> Value:
-        """A neuron's current plus a constant per channel, as a series."""
-        source = self.engine.network[node.inputs[0]]
-        if current.layout == "steady":
-            return Value(current.data + shift, "steady")
-        steps = unfold(current.data, source.batch, len(gates))
-        return Value(fold(steps + shift * stepwise(gates, steps), source.batch), "series")
-
-    def unfolded(self, value: Value, node: Node) -> Tensor:
-        """A series as (T, N, ...)."""
-        return unfold(value.data, node.batch, self.timesteps)
-
     def fire(self, node: Neuron, current: Value, gates: Tensor) -> Value:
         """A neuron over the steps of this piece."""
         engine, source = self.engine, self.engine.network[node.inputs[0]]
-        if current.layout == "steady":
-            steps = spread(current.data, None, gates)
+        keep = current.layout == "steady" or not own(engine.network, source)
+        if current.layout == "series":
+            steps = unfold(current.data, source.batch, len(gates))
+        elif bool((gates == 1).all()):
+            steps = current.data.expand(len(gates), *current.data.shape)
         else:
-            steps = unfold(current.data, source.batch, len(gates)).clone()
-        out, state = scan(node, steps, engine.arrays, self.states.get(node.name), self.place)
+            steps = spread(current.data, None, gates)
+        out, state = scan(node, steps, engine.arrays, self.states.get(node.name), self.place, keep=keep)
         self.states[node.name] = state
         return Value(fold(out, node.batch), "series")
+
+    def keep(self, which: Tensor) -> None:
+        """Go on with some of the samples alone, by their positions."""
+        net = self.engine.network
+        self.steady = {
+            name: Value(of_samples(value.data, net[name], which), "steady") for name, value in self.steady.items()
+        }
+        self.sums = {name: of_samples(x, net[name], which) for name, x in self.sums.items()}
+        self.states = {name: state_of_samples(net, net[name], state, which) for name, state in self.states.items()}
+        self.samples = len(which)
 
     @property
     def place(self) -> Place:
@@ -291,3 +299,8 @@ class Session:
         divisor = self.engine.network.schedule.divisor
         divisors = [divisor(t) for t in range(self.begin, self.begin + steps + 1)]
         return Value(fold(encoded(node, x.data, self.engine.arrays, divisors, self.place), node.batch), "series")
+
+
+def between(series: Tensor, first: int, last: int) -> Tensor:
+    """The sum of a series over some of its steps."""
+    return torch.zeros_like(series[0]) + series[first:last].sum(0)  # in the order that a step has in memory

@@ -12,7 +12,8 @@ import numpy as np
 from snncc.ir.network import Array, Network
 
 if TYPE_CHECKING:
-    from snncc.simulation import Counted, Executor
+    from snncc.early_exit import Undecided
+    from snncc.simulation import Counted, EarlyExecutor, Executor
 
 
 class FloatRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +27,7 @@ class FloatRun(msgspec.Struct, frozen=True, kw_only=True):
 class Beside:
     """Runs two executors; the counts and outputs are those of the first, and the choices of both are kept."""
 
-    def __init__(self, integer: Executor, floats: Executor, network: Network) -> None:
+    def __init__(self, integer: EarlyExecutor, floats: Executor, network: Network) -> None:
         self.integer, self.floats, self.network = integer, floats, network
         self.points: tuple[int, ...] = ()
         self.chosen: dict[str, list[tuple[Array, Array]]] = {name: [] for name in network.outputs}
@@ -47,6 +48,12 @@ class Beside:
             )
             kept.append((one, other))
         return found
+
+    def run_early(
+        self, feeds: Mapping[str, Array], timesteps: int, undecided: Undecided, *, first_sample: int = 0
+    ) -> Counted:
+        """Simulate one batch of the first alone, whose samples leave when they are decided."""
+        return self.integer.run_early(feeds, timesteps, undecided, first_sample=first_sample)
 
     def summary(self, accuracy: Any, labels: Array | None) -> FloatRun:
         """What was measured; `accuracy`: of the integer network, None where outputs are no classes."""

@@ -19,7 +19,8 @@ from snncc.ir.network import Array, Network, frozen
 if TYPE_CHECKING:
     import torch
 
-    from snncc.simulation import Counted, Executor
+    from snncc.early_exit import Undecided
+    from snncc.simulation import Counted, EarlyExecutor
 
 #: Every whole number up to here is a float32.
 FLOAT32 = 1 << 24
@@ -68,28 +69,53 @@ class IntegerExecutor:
         spiking = (*read, *(name for name in network.outputs if name not in behind))
         self.spiking = replace(network, outputs=spiking).pruned()
         self.arrays = {name: a.astype(np.int64) for name, a in network.arrays.items()}
-        self.inner: dict[int, Executor] = {}
+        self.inner: dict[int, EarlyExecutor] = {}
 
     def run(
         self, feeds: Mapping[str, Array], timesteps: int, checkpoints: Sequence[int], *, first_sample: int = 0
     ) -> Counted:
         """Simulate one batch; raises UsageError beyond the T for which the widths are proved."""
+        counted = self.prepared(timesteps).run(self.given(feeds), timesteps, checkpoints, first_sample=first_sample)
+        found = [
+            self.outputs({name: outputs[index] for name, outputs in counted.outputs.items()}, t)
+            for index, t in enumerate(checkpoints)
+        ]
+        counted.outputs = {name: np.stack([step[name] for step in found]) for name in self.integer.readout}
+        return counted
+
+    def run_early(
+        self, feeds: Mapping[str, Array], timesteps: int, undecided: Undecided, *, first_sample: int = 0
+    ) -> Counted:
+        """Simulate one batch whose samples leave when they are decided; raises as `run`."""
+
+        def on_outputs(means: Mapping[str, Array], t: int) -> Array:
+            return undecided(self.outputs(means, t), t)
+
+        inner = self.prepared(timesteps)
+        return inner.run_early(self.given(feeds), timesteps, on_outputs, first_sample=first_sample)
+
+    def prepared(self, timesteps: int) -> EarlyExecutor:
+        """What computes the spikes of so many steps; raises UsageError beyond those that the widths are proved for."""
         self.integer.refuse_longer(timesteps)
         if timesteps not in self.inner:
             self.inner = {timesteps: self.spikes(timesteps)}
-        given: dict[str, Any] = {name: self.integer.quantized(x).astype(np.float64) for name, x in feeds.items()}
-        counted = self.inner[timesteps].run(given, timesteps, checkpoints, first_sample=first_sample)
-        schedule, found = self.integer.network.schedule, []
-        for index, t in enumerate(checkpoints):
-            after = schedule.readout_after if t > schedule.readout_after else 0
-            divisor = schedule.divisor(t) - schedule.divisor(after)
-            means = {name: outputs[index].astype(np.float64) for name, outputs in counted.outputs.items()}
-            sums = self.sums({name: np.rint(mean * divisor).astype(np.int64) for name, mean in means.items()}, divisor)
-            found.append({name: sums[name] * scale / divisor for name, scale in self.integer.output_scale.items()})
-        counted.outputs = {name: np.stack([self.read(name, step) for step in found]) for name in self.integer.readout}
-        return counted
+        return self.inner[timesteps]
 
-    def spikes(self, timesteps: int) -> Executor:
+    def given(self, feeds: Mapping[str, Array]) -> dict[str, Any]:
+        """Real inputs as the bytes that the network reads, in floats."""
+        return {name: self.integer.quantized(x).astype(np.float64) for name, x in feeds.items()}
+
+    def outputs(self, means: Mapping[str, Array], t: int) -> dict[str, Array]:
+        """The outputs in real units after step t, from the means of what is read behind the last neuron."""
+        schedule = self.integer.network.schedule
+        after = schedule.readout_after if t > schedule.readout_after else 0
+        divisor = schedule.divisor(t) - schedule.divisor(after)
+        whole = {name: np.rint(mean.astype(np.float64) * divisor).astype(np.int64) for name, mean in means.items()}
+        sums = self.sums(whole, divisor)
+        found = {name: sums[name] * scale / divisor for name, scale in self.integer.output_scale.items()}
+        return {name: self.read(name, found) for name in self.integer.readout}
+
+    def spikes(self, timesteps: int) -> EarlyExecutor:
         """What computes the spikes."""
         from snncc.execute.executors import TorchExecutor
 

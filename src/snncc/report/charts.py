@@ -222,9 +222,14 @@ def by_layer(
 
 
 def columns(
-    name: str, label: str, layers: Sequence[str], values: Sequence[float], show: Callable[[float], str]
+    name: str,
+    label: str,
+    layers: Sequence[str],
+    values: Sequence[float],
+    show: Callable[[float], str],
+    x_name: str = "layer, from the input",
 ) -> Markup:
-    """One bar per layer, from zero up or down."""
+    """One bar per layer (or step), from zero up or down."""
     low, high = min(0.0, *values, 0.0), max(*values, 1e-9, 1e-9)
     across = wide(len(layers))
     up, width = Axis(low, high, HEIGHT - BOTTOM, TOP), (across - LEFT - RIGHT) / max(1, len(values))
@@ -242,9 +247,7 @@ def columns(
         for i, v in enumerate(values)
     ]
     zero = line(LEFT, up(0), across - RIGHT, up(0), "axis")
-    return svg(
-        label, join([frame(ticks, marks, "layer, from the input", across), *bars, zero]), width=across, name=name
-    )
+    return svg(label, join([frame(ticks, marks, x_name, across), *bars, zero]), width=across, name=name)
 
 
 def histogram(label: str, activations: Sequence[int], thresholds: Sequence[int], tip: str) -> Markup:

@@ -21,6 +21,7 @@ from snncc.report.text import (
     at,
     certificate_text,
     count,
+    early_exit_text,
     interval,
     loss_split,
     lost,
@@ -29,6 +30,9 @@ from snncc.report.text import (
     ratio,
     small,
 )
+
+#: Bars that a chart of steps has room for.
+MOST_BARS = 64
 
 
 def integrity(content: str) -> str:
@@ -194,6 +198,23 @@ def tail_parts(report: Report) -> list[dict[str, Any]]:
     return [{"name": safe_name(name), "table": tables.tail(name, agreement)} for name, agreement in found]
 
 
+def early_exit_part(report: Report) -> dict[str, Any] | None:
+    """When the samples end, and what that saves."""
+    found, steps = report.simulation.early_exit, report.simulation.timesteps
+    if found is None:
+        return None
+    total, beside = sum(found.exit_steps.values()), tables.early_exit(report.simulation)
+    shares = [found.exit_steps.get(str(t), 0) / total for t in range(1, steps + 1)]
+    exits, ends = tables.exit_steps(found), ["steps"] * steps
+    chart = charts.columns("early-exit", "samples by their last step", ends, shares, percent, "ended after step")
+    return {
+        "svg": chart if steps <= MOST_BARS else "",
+        "beside": beside,
+        "exits": exits,
+        "caption": early_exit_text(report.simulation),
+    }
+
+
 def advice_part(report: Report) -> list[dict[str, Any]]:
     """The findings, the name of the layer apart; a cure stands behind the last finding that it is for."""
     parts = []
@@ -248,6 +269,7 @@ def page(report: Report) -> bytes:
         figures=figures_part(report),
         advice=advice_part(report),
         tails=tail_parts(report),
+        early=early_exit_part(report),
         curves=[curve_chart(report, curve) for curve in report.curves],
         steps={
             "columns": step_table.columns,

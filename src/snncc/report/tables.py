@@ -6,12 +6,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from snncc.early_exit import EarlyExit
 from snncc.execute.analog_tail import TailAgreement
 from snncc.frontend.names import safe_name
 from snncc.integer.part import IntegerPart
 from snncc.report.document import Attribution, Curve, Energy, Layer, PassLine, Search, rounded
 from snncc.report.labels import short_names
 from snncc.report.text import amount, count, interval, percent, points, quantity, ratio, small
+from snncc.simulation import Simulation
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +248,39 @@ def tail(name: str, found: TailAgreement) -> Table:
     for t, shape in found.shape.items():
         equal = found.equal[t] if found.equal else None
         rows.append([figure(int(t), t), figure(shape, percent(shape)), figure(equal, percent(equal))])
+    return Table(columns, rows)
+
+
+def early_exit(found: Simulation) -> Table:
+    """The run of all steps beside the one whose samples end when they are decided."""
+    early, last = found.early_exit, str(found.timesteps)
+    columns = (
+        Column("run", False),
+        Column("steps", help="mean over the samples"),
+        Column("accuracy"),
+        Column("agreement with ANN"),
+        Column("operations", help="synaptic operations per sample, by real fan-out"),
+    )
+
+    def row(name: str, steps: float, accuracy: float | None, agreement: float, operations: float) -> Sequence[Cell]:
+        cells = (figure(accuracy, percent(accuracy)), figure(agreement, percent(agreement)))
+        return [word(name), figure(steps, small(steps)), *cells, figure(operations, amount(operations))]
+
+    accuracy = found.accuracy[last] if found.accuracy else None
+    rows = [row("all steps", found.timesteps, accuracy, found.agreement[last], found.synaptic_operations)]
+    if early is not None:
+        rows.append(row("early exit", early.mean_steps, early.accuracy, early.agreement, early.synaptic_operations))
+    return Table(columns, rows)
+
+
+def exit_steps(found: EarlyExit) -> Table:
+    """How many samples end at each step."""
+    columns = (Column("after step"), Column("samples end"), Column("share"), Column("ended so far"))
+    rows, so_far, total = [], 0, sum(found.exit_steps.values())
+    for step, samples in sorted((int(t), n) for t, n in found.exit_steps.items()):
+        so_far += samples
+        shares = [figure(n / total, percent(n / total)) for n in (samples, so_far)]
+        rows.append([figure(step, str(step)), figure(samples, count(samples)), *shares])
     return Table(columns, rows)
 
 

@@ -10,6 +10,7 @@ from snncc.report.document import Curve, Report
 
 if TYPE_CHECKING:
     from snncc.certify import Certificate
+    from snncc.simulation import Simulation
 
 DASH = "-"
 PREFIXES = (
@@ -85,6 +86,18 @@ def loss_split(curve: Curve) -> str:
     return (
         f"at T={last.t} the quantised reference has {percent(last.reference)} {curve.metric}: "
         f"{lost(last.quantisation, 'quantisation')}, {lost(last.asynchrony, 'asynchrony')}"
+    )
+
+
+def early_exit_text(found: Simulation) -> str:
+    """What early exit saves and what it changes; empty where it was not measured."""
+    if (early := found.early_exit) is None:
+        return ""
+    saved = f", {percent(early.synaptic_operations / found.synaptic_operations)} of the synaptic operations"
+    return (
+        f"early exit at a margin of {small(early.margin)}: {early.mean_steps:.2f} of {found.timesteps} steps on average"
+        f"{saved if found.synaptic_operations else ''}; {percent(early.changed)} of the samples choose otherwise than "
+        f"after all steps"
     )
 
 

@@ -42,12 +42,14 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Statistics(dict[tuple[Request, int], Summary]):
-    """Calibration statistics by request and how often passes had moved the value by then; conversions of one network on
-    the same samples that run at the same time may share them."""
+    """Calibration statistics by request and how often passes had moved the value by then, and `powers`, the mean square
+    of a value in each sample; conversions of one network on the same samples that run at the same time may share them.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.lock = Lock()
+        self.powers: dict[tuple[str, int], np.ndarray] = {}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,8 +103,10 @@ class Context:
                 total = len(self.calibration)
                 batches = self.calibration.batches(self.batch_size)
                 told = lambda done: self.progress("calibrating", done, total)  # noqa: E731
-                found = collect(self.values, batches, missing, progress=told)
+                powers: dict[str, np.ndarray] = {}
+                found = collect(self.values, batches, missing, progress=told, powers=powers)
                 self.cache |= {keys[r]: summary for r, summary in found.items()}
+                self.cache.powers |= {(name, self.values.diverged.get(name, 0)): p for name, p in powers.items()}
             return {r: self.cache[key] for r, key in keys.items()}
 
     def with_samples(self, count: int) -> Context:
@@ -132,14 +136,11 @@ class Context:
         count = len(self.calibration)
         if count < LEAST_SAMPLES or not names:
             return np.ones(count, bool)
-        axes = {name: axis for name in names if (axis := self.values.batch_axis(name)) is not None}
-        powers: list[np.ndarray] = []
-        for feeds in self.calibration.batches(self.batch_size):
-            found = self.values.run(feeds, list(axes), batch_axes=axes)
-            each = [np.moveaxis(found[name], axis, 0) for name, axis in axes.items()]
-            size = self.values.count(feeds)
-            powers.append(np.stack([np.square(a.reshape(size, -1).astype(np.float64)).mean(1) for a in each]))
-        power = np.concatenate(powers, 1)
+        keys = {n: (n, self.values.diverged.get(n, 0)) for n in names if self.values.batch_axis(n) is not None}
+        if not keys:
+            return np.ones(count, bool)
+        self.statistics([self.request(n, "layer") for n, key in keys.items() if key not in self.cache.powers])
+        power = np.stack([self.cache.powers[key] for key in keys.values()])
         usual = np.quantile(power, USUAL, axis=1, method="lower", keepdims=True)
         kept: np.ndarray = ~((power > OUT_OF_PROPORTION * usual) & (usual > 0)).any(0)
         return kept

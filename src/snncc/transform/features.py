@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,27 +41,28 @@ def patches(x: Tensor, node: Weighted, weight: Tensor, rows: Tensor) -> Tensor:
         return flat.reshape(-1, flat.shape[-1])[rows].unsqueeze(0)
     kernel = tuple(weight.shape[2:])
     n = len(kernel)
-    stride: tuple[int, ...] = (1,) * n
+    taps = [torch.arange(k) * d for k, d in zip(kernel, node.dilation, strict=True)]
     if isinstance(node, ConvTranspose):
-        x = stuffed(x, node, kernel)
+        x, stride, taps = stuffed(x, node, kernel), (1,) * n, [t.flip(0) for t in taps]
     else:
         x, stride = pad(x, padding=(0, 0, *node.padding[:n], 0, 0, *node.padding[n:])), node.stride
-    for i in range(n):
-        span = (kernel[i] - 1) * node.dilation[i] + 1
-        x = x.unfold(2 + i, span, stride[i])[..., :: node.dilation[i]]
-    if isinstance(node, ConvTranspose):
-        x = x.flip(tuple(range(-n, 0)))
-    space = torch.unravel_index(rows, (x.shape[0], *x.shape[2 : 2 + n]))
-    picked = x.movedim(1, 1 + n)[space]  # (positions, channels, *kernel)
-    per_group = picked.reshape(len(rows), node.groups, -1)
-    return per_group.transpose(0, 1)
+    space = x.shape[2:]
+    windows = [(space[i] - int(taps[i].max()) - 1) // stride[i] + 1 for i in range(n)]
+    first, *corner = torch.unravel_index(rows, (x.shape[0], *windows))
+    step = torch.zeros(1, dtype=torch.long)
+    for i in range(n):  # the place of each window's first entry in (N, *space), and the steps from there to the others
+        first = first * space[i] + corner[i] * stride[i]
+        step = (step[:, None] * space[i] + taps[i]).flatten()
+    entries = x.movedim(1, -1).reshape(-1, x.shape[1])  # channels side by side: each entry is copied as a whole
+    picked: Tensor = entries[first[:, None] + step].unflatten(2, (node.groups, -1))  # (rows, taps, groups, channels)
+    return picked.permute(2, 0, 3, 1).flatten(2)
 
 
 def targets(residual: Tensor, node: Weighted, rows: Tensor) -> Tensor:
     """The residual of the node's output at those positions: (groups, positions, outputs per group)."""
     axis = node.axis if isinstance(node, Linear) else 1
-    flat = residual.movedim(axis, -1)
-    picked = flat.reshape(-1, flat.shape[-1])[rows]
+    placed = residual.movedim(axis, -1)
+    picked = placed[torch.unravel_index(rows, placed.shape[:-1])]
     groups = 1 if isinstance(node, Linear) else node.groups
     return picked.reshape(len(rows), groups, -1).transpose(0, 1)
 
@@ -77,6 +80,14 @@ def drawn_positions(total: int, count: int, generator: torch.Generator) -> Tenso
     return torch.randperm(total, generator=generator)[:count].sort().values
 
 
+def as_coefficients(node: Weighted, weight: Tensor) -> Tensor:
+    """The node's weight as coefficients (groups, features, outputs per group), in float64."""
+    if isinstance(node, Linear):
+        return weight.T[None].double()
+    split: Tensor = weight.double().unflatten(0, (node.groups, -1))
+    return split.movedim(2, -1).flatten(1, -2) if isinstance(node, ConvTranspose) else split.flatten(2).transpose(1, 2)
+
+
 def as_weight(delta: Tensor, node: Weighted, weight: Tensor) -> Tensor:
     """Coefficients (groups, features, outputs per group) in the layout of the node's weight."""
     if isinstance(node, Linear):
@@ -89,87 +100,109 @@ def as_weight(delta: Tensor, node: Weighted, weight: Tensor) -> Tensor:
     return spread.movedim(-1, 1).reshape(weight.shape)
 
 
+#: Rows whose products are added in the type of the features before they go into sums in float64.
+BLOCK = 4096
+
+
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Sums over rows of features F and residuals R per group: what a regression needs of them, in float64."""
+    """What a regression needs of its rows: sums of z z' per group, z = (features, targets, 1), in float64."""
 
-    rows: int
-    f: Tensor  # (groups, 1, features)
-    r: Tensor  # (groups, 1, outputs)
-    ff: Tensor
-    fr: Tensor
-    rr: Tensor  # (groups,)
+    sums: Tensor  # (groups, features + targets + 1, the same)
+    width: int  # features
 
     @staticmethod
-    def of(features: Tensor, residual: Tensor) -> Moments:
-        """Of features (groups, rows, features) and residuals (groups, rows, outputs)."""
-        f, r = features.double(), residual.double()
-        turned = f.transpose(1, 2)
-        sums = f.sum(1, keepdim=True), r.sum(1, keepdim=True)
-        return Moments(f.shape[1], *sums, turned @ f, turned @ r, r.square().sum((1, 2)))
+    def of(features: Tensor, wanted: Tensor) -> Moments:
+        """Of features (groups, rows, features) and targets (groups, rows, targets)."""
+        groups, rows, width = features.shape
+        size = width + wanted.shape[2] + 1
+        sums = np.zeros((groups, size, size))
+        for start in range(0, rows, BLOCK):
+            f, r = features[:, start : start + BLOCK], wanted[:, start : start + BLOCK]
+            z = torch.cat([f, r, f.new_ones(*f.shape[:2], 1)], 2).numpy()
+            sums += np.matmul(z.transpose(0, 2, 1), z)  # NumPy computes half of what is symmetric
+        return Moments(torch.from_numpy(sums), width)
 
     def __add__(self, other: Moments) -> Moments:
         """Of the rows of both."""
-        names = ("rows", "f", "r", "ff", "fr", "rr")
-        return Moments(*(getattr(self, name) + getattr(other, name) for name in names))
+        return Moments(self.sums + other.sums, self.width)
 
-    def solve(self, strength: float) -> tuple[Tensor, Tensor]:
+    def solve(self, strength: float, present: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
         """Coefficients and intercepts of a ridge regression per group, see `ridge`."""
-        diagonal = self.ff.diagonal(dim1=1, dim2=2)
-        damping = (strength * diagonal.mean(1).clamp_min(1e-30))[:, None, None]
-        gram = self.ff - self.f.transpose(1, 2) @ self.f / self.rows
-        cross = self.fr - self.f.transpose(1, 2) @ self.r / self.rows
-        eye = torch.eye(gram.shape[1], dtype=gram.dtype)
-        delta = torch.linalg.solve(gram + damping * eye, cross)
-        return delta, ((self.r - self.f @ delta) / self.rows)[:, 0]
+        n, rows = self.width, self.sums[:, -1:, -1:]
+        total = self.sums[:, :-1, -1:]
+        centred = self.sums[:, :-1, :-1] - total @ total.transpose(1, 2) / rows
+        damping = strength * self.sums.diagonal(dim1=1, dim2=2)[:, :n].mean(1).clamp_min(1e-30)[:, None, None]
+        gram = centred[:, :n, :n] + damping * torch.eye(n, dtype=centred.dtype)
+        found = torch.linalg.solve(gram, centred[:, :n, n:] + damping * present)
+        return found, ((total[:, n:] - found.transpose(1, 2) @ total[:, :n]) / rows)[..., 0]
 
-    def loss(self, delta: Tensor, intercept: Tensor) -> float:
-        """sum |R - F d - c|^2 over these rows."""
-        c = intercept[:, None]
-        mixed = (delta * (self.ff @ delta - 2 * self.fr)).sum((1, 2))
-        shift = (c * (2 * (self.f @ delta - self.r) + self.rows * c)).sum((1, 2))
-        return float((self.rr + mixed + shift).sum())
+    def loss(self, coefficients: Tensor, intercept: Tensor) -> float:
+        """sum |Y - F w - c|^2 over these rows."""
+        eye = torch.eye(intercept.shape[1], dtype=intercept.dtype).expand(len(intercept), -1, -1)
+        error = torch.cat([coefficients, -eye, intercept[:, None]], 1)
+        return float((error * (self.sums @ error)).sum())
 
 
-def ridge(features: Tensor, residual: Tensor, strength: float) -> tuple[Tensor, Tensor]:
-    """Coefficients and intercepts of a ridge regression per group; the intercept is not penalised.
+def ridge(features: Tensor, wanted: Tensor, strength: float, present: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
+    """Coefficients and intercepts of a ridge regression per group towards the `present` coefficients w0.
 
-        min_d sum |R - F d - c|^2 + strength m |d|^2,   m = mean diagonal of F'F
+        min_w,c sum |Y - F w - c|^2 + strength m |w - w0|^2,   m = mean diagonal of F'F
 
-    features: (groups, rows, features), residual: (groups, rows, outputs); float64. With fewer rows than features the
-    dual form (F F' + strength m I) is solved.
+    features F: (groups, rows, features), wanted Y: (groups, rows, outputs); results in float64. The intercept is not
+    penalised. With fewer rows than features the dual form (F F' + strength m I) is solved.
     """
     if features.shape[1] >= features.shape[2]:
-        return Moments.of(features, residual).solve(strength)
-    f, r = features.double(), residual.double()
+        return Moments.of(features, wanted).solve(strength, present)
+    f = features.double()
+    r = wanted.double() - f @ present if isinstance(present, Tensor) else wanted.double()
     power = f.square().sum(1).mean(1).clamp_min(1e-30)
     mean_f, mean_r = f.mean(1, keepdim=True), r.mean(1, keepdim=True)
     f, r = f - mean_f, r - mean_r
     gram = f @ f.transpose(1, 2)
     eye = torch.eye(f.shape[1], dtype=f.dtype)
     delta = f.transpose(1, 2) @ torch.linalg.solve(gram + (strength * power)[:, None, None] * eye, r)
-    return delta, (mean_r - mean_f @ delta)[:, 0]
+    return delta + present, (mean_r - mean_f @ delta)[:, 0]
 
 
 #: What the given strength is multiplied by, from which held-back rows choose.
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)
 
 
-def validated_ridge(features: Tensor, residual: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+def validated_ridge(
+    pieces: Iterable[tuple[Tensor, Tensor]], rows: int, strength: float, present: Tensor
+) -> tuple[Tensor, Tensor]:
     """`ridge` on all rows, with the multiple of `strength` that explains the last fifth best when fitted on the others.
 
-    Rows stand in the order of the samples, so that what is held back comes from other samples.
+    The rows come in pieces (F, Y) in the order of the samples, so that what is held back comes from other samples; no
+    more than one piece is held where there are enough rows for `Moments`.
     """
-    rows, width = features.shape[1], features.shape[2]
     cut = rows - rows // 5
-    if cut == rows:
-        return ridge(features, residual, strength * STRENGTHS[-1])
-    held = Moments.of(features[:, cut:], residual[:, cut:])
-    if cut >= width:
-        fitted = Moments.of(features[:, :cut], residual[:, :cut])
-        best = min(STRENGTHS, key=lambda multiple: held.loss(*fitted.solve(strength * multiple)))
-        return (fitted + held).solve(strength * best)
-    best = min(
-        STRENGTHS, key=lambda multiple: held.loss(*ridge(features[:, :cut], residual[:, :cut], strength * multiple))
-    )
-    return ridge(features, residual, strength * best)
+    if cut == rows or cut < present.shape[1]:
+        return held_in_memory(pieces, cut, strength, present)
+    groups, width, outputs = present.shape
+    fitted = held = Moments.of(present.new_zeros(groups, 0, width), present.new_zeros(groups, 0, outputs))
+    done = 0
+    for features, wanted in pieces:
+        split = max(0, cut - done)
+        fitted += Moments.of(features[:, :split], wanted[:, :split])
+        held += Moments.of(features[:, split:], wanted[:, split:])
+        done += features.shape[1]
+    best = min(STRENGTHS, key=lambda multiple: held.loss(*fitted.solve(strength * multiple, present)))
+    return (fitted + held).solve(strength * best, present)
+
+
+def held_in_memory(
+    pieces: Iterable[tuple[Tensor, Tensor]], cut: int, strength: float, present: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`validated_ridge` with few rows, of which those from `cut` on are held back."""
+    features, wanted = (torch.cat(each, 1) for each in zip(*pieces, strict=True))
+    if cut == features.shape[1]:
+        return ridge(features, wanted, strength * STRENGTHS[-1], present)
+
+    def loss(multiple: float) -> float:
+        found, intercept = ridge(features[:, :cut], wanted[:, :cut], strength * multiple, present)
+        error = wanted[:, cut:] - features[:, cut:].double() @ found - intercept[:, None]
+        return float(error.square().sum())
+
+    return ridge(features, wanted, strength * min(STRENGTHS, key=loss), present)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from snncc.errors import RecipeError
-from snncc.execute.plan import BUDGET
-from snncc.execute.replay import AnnReplay, Replay, last_readers
+from snncc.execute.replay import PIECE, AnnReplay, Replay, Store, last_readers
+from snncc.execute.torch_layout import stepwise
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import (
     Affine,
@@ -29,7 +29,17 @@ from snncc.ir.nodes import (
     Transpose,
 )
 from snncc.transform.base import Context, Fidelity, channel_axis, transform
-from snncc.transform.features import Weighted, as_weight, drawn_positions, patches, positions, targets, validated_ridge
+from snncc.transform.features import (
+    Weighted,
+    as_coefficients,
+    as_weight,
+    drawn_positions,
+    patches,
+    positions,
+    targets,
+    validated_ridge,
+)
+from snncc.transform.neuron_search import best_arrays, searchable
 from snncc.transform.thresholds import neurons
 
 WEIGHTED = (Conv, ConvTranspose, Linear)
@@ -56,14 +66,22 @@ def branches(net: Network, neuron: Neuron) -> list[Branch]:
             found.append(Branch(node, path))
         elif isinstance(node, Sum | Affine | Reshape | Transpose) and net.is_linear(node):
             for source in node.inputs:
-                walk(source, (node, *path))
+                if reversible(net, node, source):
+                    walk(source, (node, *path))
 
     walk(neuron.inputs[0], ())
     return found
 
 
-def undo(net: Network, branch: Branch, residual: Tensor, arrays: Mapping[str, Tensor]) -> Tensor | None:
-    """The residual at the weighted node that would explain a residual of the current; None if it can't be told."""
+def reversible(net: Network, node: Node, source: str) -> bool:
+    """Whether a residual of the node tells that of one of its inputs: no broadcasting, nothing scaled to zero."""
+    if isinstance(node, Affine) and node.scale is not None and not net.arrays[node.scale].all():
+        return False
+    return isinstance(node, Reshape | Transpose) or tuple(node.shape) == tuple(net[source].shape)
+
+
+def undo(net: Network, branch: Branch, residual: Tensor, arrays: Mapping[str, Tensor]) -> Tensor:
+    """The residual at the weighted node that would explain a residual of the current."""
     source = branch.node.name
     steps: list[tuple[Node, str]] = []
     for node in branch.path:
@@ -76,15 +94,10 @@ def undo(net: Network, branch: Branch, residual: Tensor, arrays: Mapping[str, Te
             residual = residual.permute(*np.argsort(node.permutation).tolist())
         elif isinstance(node, Reshape):
             residual = residual.reshape(extents)
-        elif tuple(node.shape) != tuple(shape):
-            return None  # broadcasting: several entries of the current share one entry
         elif isinstance(node, Sum):
             residual = residual / node.coefficients[node.inputs.index(read)]
         elif isinstance(node, Affine) and node.scale is not None:
-            scale = arrays[node.scale]
-            if bool((scale == 0).any()):
-                return None
-            residual = residual / scale
+            residual = residual / arrays[node.scale]
     return residual
 
 
@@ -105,54 +118,54 @@ class Matching:
         self.replay.engine.arrays[name] = value.to(self.replay.engine.dtype)
         self.changed[name] = value.numpy().astype(np.float32)
 
-    def residual(self, neuron: Neuron, index: int) -> Tensor:
-        """ANN pre-activation minus the mean current, for one batch."""
-        source = neuron.inputs[0]
-        return self.ann.value(source, index) - self.replay.mean(source, index)
+    def seen(self, branch: Branch, neuron: Neuron, picks: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batch by batch, what the branch's node sees at some positions, and what it should give there."""
+        node, engine, source = branch.node, self.replay.engine, neuron.inputs[0]
+        for index, pick in enumerate(picks):
+            rest = self.replay.mean(source, index, without=node.name)
+            wanted = undo(self.net, branch, self.ann.value(source, index, end=neuron.name) - rest, engine.arrays)
+            features = patches(self.replay.mean(node.inputs[0], index), node, engine.arrays[node.weight], pick)
+            yield features, targets(wanted, node, pick)
 
-    def solve(self, branch: Branch, neuron: Neuron, strength: float, rows: int) -> bool:
-        """Least squares of the residual on what the node sees, at random positions of all samples; whether it can."""
+    def solve(self, branch: Branch, neuron: Neuron, strength: float, rows: int) -> None:
+        """Least squares of what is missing on what the node sees, at random positions of all samples."""
         node, engine = branch.node, self.replay.engine
-        weight, count = engine.arrays[node.weight], len(self.replay.batches)
-        collected: list[tuple[Tensor, Tensor]] = []
-        for index in range(count):
-            residual = undo(self.net, branch, self.residual(neuron, index), engine.arrays)
-            if residual is None:
-                return False
-            total = positions(node, tuple(residual.shape))
-            pick = drawn_positions(total, max(1, rows // count), self.generator)
-            seen = self.replay.mean(node.inputs[0], index)
-            collected.append((patches(seen, node, weight, pick), targets(residual, node, pick)))
-        f, r = torch.cat([f for f, _ in collected], 1), torch.cat([r for _, r in collected], 1)
-        delta, intercept = validated_ridge(f, r, strength)
-        self.put(node, node.weight, weight + as_weight(delta, node, weight).to(weight.dtype))
+        weight, picks = engine.arrays[node.weight], list[Tensor]()
+        for feeds in self.replay.batches:
+            count = engine.samples(feeds)
+            shape = tuple(d * count if i == node.batch else d for i, d in enumerate(node.shape))
+            share = max(1, rows // len(self.replay.batches))
+            picks.append(drawn_positions(positions(node, shape), share, self.generator))
+        found, intercept = validated_ridge(
+            self.seen(branch, neuron, picks), sum(map(len, picks)), strength, as_coefficients(node, weight)
+        )
+        self.put(node, node.weight, as_weight(found, node, weight))
         if node.bias is not None:
-            bias = engine.arrays[node.bias]
-            self.put(node, node.bias, bias + intercept.reshape(-1).to(bias.dtype))
-        return True
+            self.put(node, node.bias, intercept.reshape(-1))
 
     def fire(self, neuron: Neuron, shift: Tensor, rounds: int, axis: int) -> Tensor:
         """Run the neuron on its current plus a shift per channel; the shift follows the mean error for some rounds."""
-        engine, steps = self.replay.engine, self.replay.timesteps
-        currents = [self.replay.series(neuron.inputs[0], i) for i in range(len(self.replay.batches))]
+        replay, kept, net = self.replay, Store(), self.replay.network
+        gates, divisor = replay.session(0).gates(0, replay.timesteps), net.schedule.divisor(replay.timesteps)
         for turn in range(rounds + 1):
             error, seen = torch.zeros_like(shift, dtype=torch.float64), 0
-            for index, current in enumerate(currents):
-                session = self.replay.session(index)
-                gates = session.gates(0, steps)
-                moved = session.shifted(neuron, current, shift, gates)
-                out = session.unfolded(session.fire(neuron, moved, gates), neuron)
+            for index in range(len(replay.batches)):
+                current = kept.arrays[neuron.name, index] if turn else replay.current(neuron, index)
+                if rounds:
+                    if not turn:
+                        kept.put((neuron.name, index), current)
+                    current = current + shift * stepwise(gates, current)
+                out = replay.fire(neuron, current, index)
                 if turn == rounds:
-                    self.replay.keep(neuron.name, index, out)
+                    replay.keep(neuron.name, index, out)
                     continue
-                mean = out.sum(0) / engine.network.schedule.divisor(steps)
-                target = self.ann.value(neuron.name, index)
+                mean, target = out.sum(0) / divisor, self.ann.value(neuron.name, index)
                 axes = tuple(i for i in range(target.ndim) if i != axis)
                 error += (target - mean).double().sum(axes, keepdim=True)
                 seen += target.numel() // (target.shape[axis] if target.ndim else 1)
             if turn < rounds:
                 shift = shift + (error / seen).to(shift.dtype)
-        self.replay.done.add(neuron.name)
+        replay.done.add(neuron.name)
         return shift
 
 
@@ -179,6 +192,7 @@ def match_currents(
     strength: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1e-3,
     rows: Annotated[int, msgspec.Meta(ge=64, le=1 << 20)] = 32768,
     bias_rounds: Annotated[int, msgspec.Meta(ge=0, le=20)] = 3,
+    search: Annotated[int, msgspec.Meta(ge=0)] = 0,
 ) -> Network:
     """Correct each layer on spiking inputs, in topological order, every earlier layer already spiking.
 
@@ -188,12 +202,14 @@ def match_currents(
     X and a are the ANN's pre-activation and activation, I and y the neuron's current and output over the design T,
     F what the weighted node sees of the mean spikes at up to `rows` random positions, m the mean diagonal of F'F. The
     strength is raised as far as a fifth of the samples, held back, asks for. The last convolution of a residual block
-    thereby corrects the error that has gathered on its shortcut. No labels, no gradients. Each layer is simulated
+    thereby corrects the error that has gathered on its shortcut. With `search` samples, thresholds (and the counts that
+    centred neurons rest at) are then chosen anew, by simulating the neurons on the currents that now arrive: they
+    fluctuate, unlike the constant ones that thresholds were made for. No labels, no gradients. Each layer is simulated
     once; the bias rounds run the neurons alone. Calibration samples out of all proportion are left out (noted).
 
-    Options    weights; strength of the ridge; rows; bias_rounds
+    Options    weights; strength of the ridge; rows; bias_rounds; search, 0 keeps thresholds and resting counts
     Shapes     those of the weights
-    Guarantee  measured
+    Guarantee  measured; memory: what later layers read, a byte per spike, in temporary files beyond 2 GiB
     Refuses    nothing; a weighted node that feeds several neurons, or reaches its neuron through pooling, keeps its
                weights, and its neuron is corrected by bias alone
     Source     bias rounds: arXiv:2106.06984; the least squares on spiking inputs are this project's own
@@ -201,14 +217,15 @@ def match_currents(
     if added := [node.name for node in neurons(net) if node.name not in ctx.ann.by_name]:
         raise RecipeError(f"match_currents: {added[0]} has no value in the ANN", cure="put spike_functions after it")
     net, ctx = with_biases(net), ctx.typical([node.name for node in neurons(net)])
-    size = max(1, min(len(ctx.calibration), BUDGET // (4 * ctx.timesteps * largest(net))))
+    size = max(1, min(len(ctx.calibration), PIECE // (ctx.timesteps * largest(net))))
     feeds = list(ctx.calibration.batches(1 if ctx.values.one_at_a_time else size))
     ends = frozenset(n.name for n in net.nodes if isinstance(n, (Neuron, Differential)) and n.name in net.varying)
+    replay = Replay(net, feeds, ctx.timesteps)
     work = Matching(
         net=net,
         ctx=ctx,
-        replay=Replay(net, feeds, ctx.timesteps),
-        ann=AnnReplay(ctx.ann, feeds, ends),
+        replay=replay,
+        ann=AnnReplay(ctx.ann, feeds, ends, replay.store),
         generator=torch.Generator().manual_seed(ctx.seed),
     )
     readers = last_readers(net, ends)
@@ -220,7 +237,7 @@ def match_currents(
             break
         ctx.progress("matching currents", done, len(order))
         if isinstance(node, Neuron):
-            shifts[node.name] = match_layer(work, node, weights, strength, rows, bias_rounds)
+            shifts[node.name] = match_layer(work, node, weights, strength, rows, bias_rounds, search)
             remaining.discard(node.name)
         else:
             for index in range(len(feeds)):
@@ -234,12 +251,19 @@ def match_currents(
 
 
 @torch.no_grad()
-def match_layer(work: Matching, neuron: Neuron, weights: bool, strength: float, rows: int, bias_rounds: int) -> Tensor:
+def match_layer(
+    work: Matching, neuron: Neuron, weights: bool, strength: float, rows: int, bias_rounds: int, search: int
+) -> Tensor:
     """Correct one layer; returns the shift of its current per channel."""
-    matched = [work.solve(branch, neuron, strength, rows) for branch in branches(work.net, neuron) if weights]
+    matched = branches(work.net, neuron) if weights else []
+    for branch in matched:
+        work.solve(branch, neuron, strength, rows)
     axis = channel_axis(work.net, neuron)
+    if search and searchable(neuron):
+        for name, value in best_arrays(neuron, work.replay, work.ann, axis, search).items():
+            work.put(neuron, name, value)
     shape = [neuron.shape[axis] if i == axis else 1 for i in range(len(neuron.shape))]
-    return work.fire(neuron, torch.zeros(shape), 0 if any(matched) else bias_rounds, axis)
+    return work.fire(neuron, torch.zeros(shape), 0 if matched else bias_rounds, axis)
 
 
 def largest(net: Network) -> int:

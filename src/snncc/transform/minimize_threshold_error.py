@@ -47,10 +47,12 @@ def minimize_threshold_error(
     Refuses    nothing; neurons that were never active get threshold 0 and never fire (noted)
     Source     arXiv:2106.06984; centring is this project's own
     """
-    ctx, wanted = ctx.typical([node.name for node in neurons(net) if node.name in ctx.ann.by_name]), {}
+    wanted = {}
     for node in neurons(net):
         leaky = isinstance(node, LeakyIF)
         wanted[node.name] = ctx.request(node.inputs[0] if leaky else node.name, granularity, absolute=leaky)
+    ctx.statistics(wanted.values())  # of all samples, from which `typical` knows each one's power
+    ctx = ctx.typical([node.name for node in neurons(net) if node.name in ctx.ann.by_name])
     summaries = ctx.statistics(wanted.values())
     levels: dict[str, Array] = {}
     for node in neurons(net):

@@ -14,10 +14,12 @@ from snncc.ir.network import Network, frozen
 from snncc.ir.nodes import (
     Affine,
     AveragePool,
+    CentredIF,
     Concat,
     Conv,
     Differential,
     Input,
+    LeakyIF,
     Linear,
     MaxPool,
     Neuron,
@@ -101,9 +103,14 @@ class Chain:
         names = {key: self.array(f"{name}.{key}", value) for key, value in arrays.items()}
         if kind is SignedIF:
             fields.setdefault("negative", "early")
+        if kind is LeakyIF:
+            fields["slope"] = self.array(f"{name}.slope", (self.rng.integers(-2, 5, extents) / 4).astype(np.float32))
+        if kind is CentredIF:  # `until` a power of two: rates are exact
+            centre = (self.rng.integers(0, 4, extents) * (threshold > 0)).astype(np.float32)
+            fields["centre"] = self.array(f"{name}.centre", centre)
         return self.add(kind, source, shape=shape, **names, **fields)
 
-    def max_pool(self, source: str, kernel: int = 2, stride: int = 2, padding: int = 0) -> str:
+    def max_pool(self, source: str, kernel: int = 2, stride: int = 2, padding: int = 0, dilation: int = 1) -> str:
         rank = len(self.shape_of(source)) - 2
         name = f"n{len(self.nodes)}"
         function = MaxPool(
@@ -114,7 +121,7 @@ class Chain:
             kernel=(kernel,) * rank,
             stride=(stride,) * rank,
             padding=(padding,) * (2 * rank),
-            dilation=(1,) * rank,
+            dilation=(dilation,) * rank,
             ceil_mode=False,
         )
         return self.add(Differential, source, function=function, low=(None,), high=(None,), nonzero=(0.0,))

@@ -11,9 +11,9 @@ from chains import Chain, samples
 
 from snncc.execute.executors import ReferenceExecutor
 from snncc.execute.native.executor import NativeExecutor
-from snncc.execute.native.routes import Route
+from snncc.execute.native.program import Route
 from snncc.ir.network import Network
-from snncc.ir.nodes import IF
+from snncc.ir.nodes import IF, LeakyIF
 from snncc.ir.schedule import Schedule
 
 T, POINTS = 7, (1, 4, 7)
@@ -63,6 +63,14 @@ def levels(c: Chain) -> str:
     return c.linear(c.neuron(c.linear(g, 21), kind=IF), 3)
 
 
+def leaky(c: Chain) -> str:
+    """Two-sided neurons: their events are numbers, which convolutions, shortcuts and maxima read."""
+    a = c.neuron(c.conv("x", 16), kind=LeakyIF, negative="early", per="neuron")
+    b = c.neuron(c.sum(c.conv(a, 16), a), kind=LeakyIF)
+    d = c.neuron(c.conv(c.max_pool(b), 20), kind=LeakyIF, negative="early", levels=3, scale=0.5)
+    return c.linear(c.flat(c.neuron(c.conv(d, 16))), 3)
+
+
 def line(c: Chain) -> str:
     """One dimension, longer than a tile; neurons on the input itself; a current that two neurons read."""
     a = c.neuron("x", kind=IF)
@@ -77,6 +85,7 @@ BUILT: dict[Callable[[Chain], str], tuple[int, ...]] = {
     windows: (2, 11, 9),
     pools: (3, 8, 12),
     levels: (2, 6, 5),
+    leaky: (3, 6, 8),
     line: (3, 310),
 }
 

@@ -12,8 +12,7 @@ from chains import Chain, samples
 from small_models import dataset
 from snncc.execute.native.executor import NativeIntegers
 from snncc.execute.native.kernels import LayerPlan
-from snncc.execute.native.program import Layer
-from snncc.execute.native.routes import Route
+from snncc.execute.native.program import Layer, Route
 from snncc.integer import IntegerNetwork, lower
 from snncc.integer.executor import IntegerExecutor
 from snncc.ir.network import Network
@@ -42,7 +41,7 @@ def lowered(build: Callable[[Chain], str]) -> tuple[Network, IntegerNetwork]:
     return net, lower(net, dataset(**samples(net, 8)), max_timesteps=T)
 
 
-@pytest.mark.parametrize("route", ["events", "dense"])
+@pytest.mark.parametrize("route", ["auto", "events", "dense"])
 @pytest.mark.parametrize("build", [shortcut, wide], ids=lambda f: f.__name__)
 def test_spikes_and_sums_are_those_of_the_definition(build: Callable[[Chain], str], route: Route) -> None:
     net, integer = lowered(build)

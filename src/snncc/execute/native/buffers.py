@@ -10,24 +10,27 @@ import numpy as np
 
 from snncc.ir.network import Array
 
-Kind = Literal["constant", "steady", "state", "series", "count"]
+Kind = Literal["constant", "start", "steady", "state", "series", "count"]
 ALIGNMENT = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Buffer:
-    """`size` entries in all (constant, count), per sample (steady, state) or per sample and step (series)."""
+    """`size` entries in all (constant, start, count), per sample (steady, state) or per sample and step (series).
+
+    start: what states are before the first step.
+    """
 
     kind: Kind
     dtype: str
     size: int
-    #: The constant's content, or the state's before the first step (broadcast over the samples).
+    #: The content of a constant or start.
     data: Array | None = None
     label: str = ""
 
     def entries(self, samples: int, steps: int) -> int:
         """How many entries the buffer has."""
-        per = {"constant": 1, "count": 1, "steady": samples, "state": samples, "series": samples * steps}
+        per = {"constant": 1, "start": 1, "count": 1, "steady": samples, "state": samples, "series": samples * steps}
         return self.size * per[self.kind]
 
 
@@ -42,9 +45,9 @@ class Buffers:
         self.all.append(Buffer(kind=kind, dtype=dtype, size=size, data=data, label=label))
         return len(self.all) - 1
 
-    def constant(self, array: Array, dtype: str, label: str = "") -> int:
+    def constant(self, array: Array, dtype: str, label: str = "", kind: Kind = "constant") -> int:
         """A new buffer that holds an array."""
-        return self.add("constant", dtype, array.size, np.ascontiguousarray(array, dtype), label)
+        return self.add(kind, dtype, array.size, np.ascontiguousarray(array, dtype), label)
 
 
 def aligned(entries: int, dtype: Any) -> Array:

@@ -92,13 +92,17 @@ class Run(ctypes.Structure):
         ("images", ctypes.c_int64),
         ("steps", ctypes.c_int64),
         ("gate", ctypes.c_void_p),
+        ("rested", ctypes.c_void_p),
         ("buffer", ctypes.POINTER(ctypes.c_void_p)),
         ("seconds", ctypes.c_void_p),
         ("threads", ctypes.c_int64),
         ("scratch", ctypes.c_void_p),
         ("scratch_size", ctypes.c_int64),
         ("counting", ctypes.c_int64),
+        ("fresh", ctypes.c_int64),
         ("tiles", ctypes.c_void_p),
+        ("first", ctypes.c_int64),
+        ("last", ctypes.c_int64),
     )
 
 

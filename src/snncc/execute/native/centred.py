@@ -1,88 +1,87 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Centred neurons without the constants beside their spikes, so that a network's values are events again.
+"""The constants beside centred neurons' spikes, told apart so that a network's values are events again.
 
-A centred neuron emits z + r with r constant for the T of its design. Linear nodes carry r on: what it adds to the
-current of the next neuron is a constant too, found here once and put into a shift in front of that neuron, together
-with what the neuron itself is centred by. What remains of it is a signed neuron whose count starts at its centre.
+A centred neuron emits z + r with r constant for the T of its design, 0 afterwards. Linear nodes carry r on, and so do
+maxima: what it adds to the current of a neuron is a constant too, found here once. The generated C adds it to the
+current together with what the neuron itself is centred by; its series hold what remains, the events.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import msgspec
 import numpy as np
 
 from snncc.execute.native.program import UnsupportedNode
 from snncc.execute.reference import evaluate_function
 from snncc.ir.network import Array, Network
-from snncc.ir.nodes import NEURONS, Affine, CentredIF, Differential, Neuron, Node
+from snncc.ir.nodes import NEURONS, CentredIF, Differential, Node
 
 
 @dataclass(slots=True)
-class Constants:
-    """The constant part of every value that has one, shaped like one sample."""
+class Rests:
+    """What a value has besides events at each of the first `until` steps, shaped like one sample."""
 
     network: Network
-    arrays: dict[str, Array] = field(default_factory=dict)
-    values: dict[str, Array] = field(default_factory=dict)
+    until: int = field(init=False)
+    arrays: Mapping[str, Array] = field(init=False)
+    known: dict[str, Array | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, array in self.network.arrays.items():
-            self.arrays[name] = array.astype(np.float64) if array.dtype.kind == "f" else array
+        """Raises UnsupportedNode where neurons rest for different times."""
+        centred = [n for n in self.network.nodes if isinstance(n, CentredIF) and n.until]
+        self.until = centred[0].until if centred else 0
+        if other := [n for n in centred if n.until != self.until]:
+            raise UnsupportedNode(other[0], f"it rests for {other[0].until} steps, others for {self.until}")
+        self.arrays = {
+            name: array.astype(np.float64) if array.dtype.kind == "f" else array
+            for name, array in self.network.arrays.items()
+        }
 
-    def follow(self, node: Node) -> None:
-        """The constant part of a node's value; raises UnsupportedNode where it is no sum of constants and events."""
+    def beside(self, name: str) -> Array | None:
+        """The constant beside the events of a value, None where there is none.
+
+        Of a maximum it is the largest in each window: what the maximum rests at while that one's entry leads.
+        """
+        if name not in self.known:
+            self.known[name] = self.found(self.network[name])
+        return self.known[name]
+
+    def found(self, node: Node) -> Array | None:
+        """As `beside`."""
         if isinstance(node, CentredIF):
-            rest = self.arrays[node.centre] / node.until * self.arrays[node.amplitude]
-            self.values[node.name] = np.broadcast_to(rest, node.shape)
-        elif isinstance(node, NEURONS) or not any(name in self.values for name in node.inputs):
-            return
-        elif isinstance(node, Differential) or not self.network.is_linear(node):
-            raise UnsupportedNode(node, "it reads centred neurons; convert with minimize_threshold_error.centre=0")
-        else:
-            inputs = [self.values.get(name, np.zeros(self.network[name].shape)) for name in node.inputs]
-            self.values[node.name] = np.asarray(evaluate_function(node, inputs, self.arrays, 0.0))
+            rate = self.rate(node)
+            return None if rate is None else np.broadcast_to(rate * self.arrays[node.amplitude], node.shape)
+        if isinstance(node, NEURONS):
+            return None
+        inputs = [self.beside(name) for name in node.inputs]
+        if all(x is None for x in inputs):
+            return None
+        filled = [self.without(name) if x is None else x for x, name in zip(inputs, node.inputs, strict=True)]
+        return np.asarray(evaluate_function(node, filled, self.arrays, 0.0))
 
-    def into(self, node: Neuron) -> Array | None:
+    def without(self, name: str) -> Array:
+        """What a value without a rest is beside the others: a constant itself, else nothing."""
+        fixed = self.network.value_of(name)
+        return np.zeros(self.network[name].shape) if fixed is None else fixed
+
+    def rate(self, node: Node) -> Array | None:
+        """The resting rate of a centred neuron."""
+        return self.arrays[node.centre] / node.until if isinstance(node, CentredIF) and node.until else None
+
+    def into(self, node: Node) -> Array | None:
         """What a neuron's current has of constants: those of its input, less what it is centred by itself."""
-        found = self.values.get(node.inputs[0])
-        if isinstance(node, CentredIF):
-            threshold = self.arrays[node.threshold]
-            own = self.arrays[node.centre] / node.until * threshold * (threshold > 0)
-            found = (0.0 if found is None else found) - np.broadcast_to(own, node.shape)
-        return found
+        given, rate = self.beside(node.inputs[0]), self.rate(node)
+        if rate is None or not isinstance(node, CentredIF):
+            return given
+        threshold = self.arrays[node.threshold]
+        own = np.broadcast_to(rate * threshold * (threshold > 0), node.shape)
+        return -own if given is None else given - own
 
-
-def without_rests(network: Network) -> tuple[Network, int | None]:
-    """The same network up to the T given with it (None: any T), its centred neurons without resting rates.
-
-    Raises UnsupportedNode where a function of centred neurons would have to be told apart.
-    """
-    longest = min((node.until for node in network.nodes if isinstance(node, CentredIF)), default=None)
-    if longest is None:
-        return network, None
-    if network.schedule.kind != "constant":
-        first = next(node for node in network.nodes if isinstance(node, CentredIF))
-        raise UnsupportedNode(first, "a centred neuron under an input that ends")
-    constants, arrays = Constants(network), {}
-    for node in network.nodes:
-        constants.follow(node)
-
-    def shifted(node: Node, name: str, source: str, shift: Array) -> Affine:
-        arrays[f"{name}/shift"] = shift.astype(np.float64)
-        return Affine(name=name, inputs=(source,), shape=node.shape, batch=node.batch, shift=f"{name}/shift")
-
-    def change(node: Node) -> Node | list[Node]:
-        if isinstance(node, NEURONS) and (into := constants.into(node)) is not None:
-            name = f"{node.name}.current"
-            moved = msgspec.structs.replace(node, inputs=(name,))
-            if isinstance(moved, CentredIF):
-                moved = msgspec.structs.replace(moved, until=0)
-            return [shifted(node, name, node.inputs[0], into), moved]
-        if node.name in network.outputs and node.name in constants.values:
-            inner = msgspec.structs.replace(node, name=f"{node.name}.events")
-            return [inner, shifted(node, node.name, inner.name, constants.values[node.name])]
-        return node
-
-    return network.rewrite(change, arrays), longest
+    def differ(self, node: Differential) -> bool:
+        """Whether the entries of a maximum's windows rest at different rates."""
+        given, most = self.beside(node.inputs[0]), self.beside(node.name)
+        if given is None or most is None:
+            return False
+        return bool((most != -np.asarray(evaluate_function(node, [-given], self.arrays, 0.0))).any())

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 
@@ -13,9 +13,10 @@ from snncc.execute.native.buffers import ALIGNMENT, Buffers
 from snncc.execute.native.kernels import Kernel
 from snncc.execute.native.layers import emit_layer
 from snncc.execute.native.names import C_TYPES, LOWEST, QUOTIENT, Places, comment, conv_text
-from snncc.execute.native.program import Layer, Move, NumberType, Pool, Program, Step, Value
-from snncc.execute.native.routes import Route
+from snncc.execute.native.program import Grid, Layer, Move, NumberType, Pool, Program, Route, Step, Value
+from snncc.execute.native.scatter import Scatter
 from snncc.ir.network import Array
+from snncc.ir.nodes import Differential
 
 #: Bytes behind a list into which whole vectors may be written.
 SLACK = 512
@@ -33,8 +34,8 @@ class Source:
     steady: dict[str, int]
     steps: tuple[str, ...]
     scratch: int
-    #: For each step and convolution the density from which tiles are computed densely.
-    dense_from: tuple[tuple[float, ...], ...]
+    #: For each step and convolution the density from which tiles are computed densely; None where events are scattered.
+    dense_from: tuple[tuple[float | None, ...], ...]
 
 
 def template(name: str) -> str:
@@ -57,7 +58,7 @@ class Emitter:
     scratch_size: int = 0
     scratch_used: int = 0
     number: int = 0
-    shares: dict[int, list[float]] = field(default_factory=dict)
+    shares: dict[int, list[float | None]] = field(default_factory=dict)
 
     def scratch(self, lines: int, pixels: int, longest: int, patch: int, kernel: Kernel) -> str:
         """A `struct lists` literal in the memory that a thread has for the step: `lines` of so many `pixels`.
@@ -74,18 +75,30 @@ class Emitter:
             2 * lines * pixels,
             2 * lines * pixels * signs,
         ]
-        parts = []
-        for cast, size in zip(("uint16_t", "real", "int32_t", "uint16_t", "uint16_t"), sizes, strict=True):
-            parts.append(f"({cast} *)(scratch + {self.scratch_used})")
+        return f"(struct lists){{{self.parts(('uint16_t', 'real', 'int32_t', 'uint16_t', 'uint16_t'), sizes)}}}"
+
+    def event_lists(self, kernel: Scatter, rows: int, places: int, columns: int, source: Grid) -> str:
+        """A `struct events` literal there, for all entries that a tile can see at so many `places` (steps, images)."""
+        spans = [(n - 1) * s + k for n, s, k in zip((rows, columns), kernel.stride, kernel.taps, strict=True)]
+        seen = min(spans[0], source.height) * min(spans[1], source.width) * places
+        entries, lists = seen * source.padded, seen * (source.padded // kernel.block)
+        sizes = [2 * entries, np.dtype(kernel.dtype).itemsize * entries, 4 * (lists + 1)]
+        return f"(struct events){{{self.parts(('uint16_t', 'void', 'int32_t'), sizes)}}}"
+
+    def parts(self, types: Sequence[str], sizes: Sequence[int]) -> str:
+        """Pointers to parts of so many bytes each, with room for whole vectors behind them."""
+        found = []
+        for cast, size in zip(types, sizes, strict=True):
+            found.append(f"({cast} *)(scratch + {self.scratch_used})")
             self.scratch_used += -(-size // ALIGNMENT) * ALIGNMENT + SLACK
         self.scratch_size = max(self.scratch_size, self.scratch_used)
-        return f"(struct lists){{{', '.join(parts)}}}"
+        return ", ".join(found)
 
     def run(self) -> Source:
         """The whole source."""
         for name, grid in self.program.steady.items():
             self.steady[name] = self.buffers.add("steady", self.dtype, grid.size, label=f"{name}, at every step")
-        for value in self.program.imports:
+        for value in self.program.imports.values():
             self.places[value.node.name] = self.place(value)
         bodies = []
         for number, step in enumerate(self.program.steps):
@@ -104,7 +117,8 @@ class Emitter:
             *self.kernels.values(),
         ]
         calls = [
-            f"        step_{k}(r);\n#pragma omp single\n        {{ r->seconds[{k}] += now() - began; began = now(); }}"
+            f"        if (r->first <= {k} && {k} < r->last) {{\n            step_{k}(r);\n#pragma omp master\n"
+            f"            {{ r->seconds[{k}] += now() - began; began = now(); }}\n        }}"
             for k in range(len(bodies))
         ]
         main = (
@@ -126,12 +140,13 @@ class Emitter:
     def place(self, value: Value) -> Places:
         """The buffers of a value."""
         grid, name = value.grid, value.node.name
+        whole = value.rest is not None and isinstance(value.node, Differential)
         kind = "int8" if value.spikes else self.dtype
         return Places(
             series=self.buffers.add("series", kind, grid.size, label=f"{name}, counts" if value.spikes else name),
-            positive=self.buffers.add("count", "int32", grid.size),
-            negative=self.buffers.add("count", "int32", grid.size),
+            signs=self.buffers.add("count", "int64", 2),
             events=self.buffers.add("count", "int32", grid.size),
+            whole=self.buffers.add("count", "int32", grid.size) if whole else None,
         )
 
     def step(self, number: int, step: Step) -> str:
@@ -149,31 +164,41 @@ class Emitter:
     def counting(self, value: Value) -> str:
         """Lines that count a value's events."""
         p, size = self.places[value.node.name], value.grid.size
-        names = f"r->buffer[{p.series}], r->images * r->steps, {size}"
-        if not value.spikes:
-            return f"    if (r->counting)\n        count_values({names}, r->buffer[{p.events}]);\n"
-        found = ", ".join(f"r->buffer[{number}]" for number in (p.positive, p.negative, p.events))
-        return f"    if (r->counting)\n        count_spikes({names},\n            {found});\n"
+        names = f"r->buffer[{p.series}], r->images * r->steps, {size}, r->buffer[{p.signs}], r->buffer[{p.events}]"
+        return f"    if (r->counting)\n        count_{'spikes' if value.spikes else 'values'}({names});\n"
 
     def pool(self, step: Pool) -> str:
         """Event-driven max pooling."""
         source, out = step.source, step.out
         given, made = self.places[source.node.name], self.places[out.node.name]
-        table, kernel = "0", "pool_values"
+        table, rest, most, kernel, after = "0", "0", "0", "pool_values", ""
         if out.spikes:
             kernel = "pool_counts"
         elif source.amplitude is not None:
-            kernel = "pool_spikes"
-            full = np.broadcast_to(source.amplitude, (source.grid.pixels, source.grid.channels))
-            table = f"r->buffer[{self.buffers.constant(source.grid.laid_out(full), self.dtype)}]"
-        total = self.buffers.add("state", self.dtype, source.grid.size, np.zeros(source.grid.size))
-        last = self.buffers.add("state", self.dtype, out.grid.size, np.zeros(out.grid.size))
+            kernel, table = "pool_spikes", self.table(source, source.amplitude)
+        if out.rest is not None:
+            most = self.table(out, out.rest)
+            rest = self.table(source, source.rest) if step.slopes else "0"
+            kind, each = ("spikes", self.table(out, out.amplitude)) if out.spikes else ("values", "0")
+            after = (
+                f"    if (r->counting)\n        count_whole_{kind}(r->buffer[{made.series}], {each}, {most}, r, "
+                f"{out.grid.size}, r->buffer[{made.whole}]);\n"
+            )
+        total = self.buffers.add("state", self.dtype, source.grid.size)
+        last = self.buffers.add("state", self.dtype, out.grid.size)
         geometry = conv_text(source.grid, out.grid, step.kernel, step.stride, step.dilation, step.padding)
+        clear = [f"clear(r->buffer[{s}], r->images * {g.size});" for s, g in ((total, source.grid), (last, out.grid))]
         return (
-            f"    {kernel}(r->buffer[{made.series}], r->buffer[{given.series}], {table}, r->buffer[{total}], "
-            f"r->buffer[{last}],\n        r->images, r->steps, {out.grid.padded}, {out.grid.width},\n"
-            f"        {geometry});\n"
+            f"    if (r->fresh) {{\n        {' '.join(clear)}\n    }}\n"
+            f"    {kernel}(r->buffer[{made.series}], r->buffer[{given.series}], {table}, {rest}, {most},\n        "
+            f"r->buffer[{total}], r->buffer[{last}], r, {out.grid.padded}, {out.grid.width},\n"
+            f"        {geometry});\n{after}"
         )
+
+    def table(self, value: Value, numbers: Array | None) -> str:
+        """Numbers per pixel and channel of a value, or per channel, as a constant."""
+        full = np.broadcast_to(np.asarray(numbers, np.float64), (value.grid.pixels, value.grid.channels))
+        return f"r->buffer[{self.buffers.constant(value.grid.laid_out(full), self.dtype)}]"
 
     def move(self, step: Move) -> str:
         """Entries moved by tables."""

@@ -8,10 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from snncc.execute.native.build import CompileError
-from snncc.execute.native.centred import without_rests
 from snncc.execute.native.engine import NativeEngine
-from snncc.execute.native.program import NumberType, UnsupportedNode
-from snncc.execute.native.routes import Route
+from snncc.execute.native.program import NumberType, Route, UnsupportedNode
 from snncc.integer.executor import IntegerExecutor, as_floats, exact_type
 from snncc.integer.network import IntegerNetwork
 from snncc.ir.network import Array, Network
@@ -19,8 +17,9 @@ from snncc.ir.network import Array, Network
 if TYPE_CHECKING:
     import torch
 
+    from snncc.early_exit import Undecided
     from snncc.execute.native.cost import LayerCost
-    from snncc.simulation import Counted, Executor
+    from snncc.simulation import Counted, EarlyExecutor, Executor
 
 
 class EngineNotice(UserWarning):
@@ -40,40 +39,27 @@ class NativeExecutor:
         route: Route = "auto",
         around: torch.dtype | None = None,
     ) -> None:
-        events, self.longest = without_rests(network)
-        self.engine = NativeEngine(events, dtype=dtype, threads=threads, route=route, around=around)
+        self.engine = NativeEngine(network, dtype=dtype, threads=threads, route=route, around=around)
         self.steps = steps
-        self.network = network
-        self.beyond: Executor | None = None
 
     def run(
         self, feeds: Mapping[str, Array], timesteps: int, checkpoints: Sequence[int], *, first_sample: int = 0
     ) -> Counted:
-        """Simulate one batch; beyond the T that centred neurons are made for, in torch."""
-        from snncc.simulation import Counted
+        """Simulate one batch."""
+        from snncc.execute.executors import counts_of
 
-        if self.longest is not None and timesteps > self.longest:
-            return self.in_torch(timesteps).run(feeds, timesteps, checkpoints, first_sample=first_sample)
         result = self.engine.run(
             feeds, timesteps, checkpoints=checkpoints, steps_at_once=self.steps, first_sample=first_sample
         )
-        return Counted(
-            outputs={name: y.numpy() for name, y in result.outputs.items()},
-            events={name: a.events.numpy() for name, a in result.activity.items()},
-            positive=sum(a.positive for a in result.activity.values()),
-            negative=sum(a.negative for a in result.activity.values()),
-            clamped=result.clamps,
-        )
+        return counts_of(result)
 
-    def in_torch(self, timesteps: int) -> Executor:
-        """The torch engine, with a notice when it is first needed."""
-        from snncc.execute.executors import TorchExecutor
+    def run_early(
+        self, feeds: Mapping[str, Array], timesteps: int, undecided: Undecided, *, first_sample: int = 0
+    ) -> Counted:
+        """Simulate one batch whose samples leave when they are decided."""
+        from snncc.execute.executors import counts_of
 
-        if self.beyond is None:
-            reason = f"T={timesteps} is beyond T={self.longest}, which the centred neurons are made for"
-            fall_back("native", reason)
-            self.beyond = TorchExecutor(self.network, device="cpu", steps=self.steps)
-        return self.beyond
+        return counts_of(self.engine.run(feeds, timesteps, first_sample=first_sample, undecided=undecided))
 
     def costs(self) -> tuple[LayerCost, ...]:
         """What each step of the program has cost so far."""
@@ -94,15 +80,20 @@ class NativeIntegers(IntegerExecutor):
             as_floats(self.spiking), steps=steps, dtype="int32", threads=threads, route=route, around=around
         )
 
-    def spikes(self, timesteps: int) -> Executor:
+    def spikes(self, timesteps: int) -> EarlyExecutor:
         """What computes the spikes."""
         return self.native
 
 
 def native_executor(network: Network, *, steps: int) -> Executor:
-    """The native engine for a network, or the torch engine with an `EngineNotice` that says why."""
+    """The native engine for a network, or torch for nodes or the whole of it with an `EngineNotice` that says why."""
     try:
-        return NativeExecutor(network, steps=steps)
+        executor = NativeExecutor(network, steps=steps)
+        program = executor.engine.program
+        if program.outside:
+            notice = f"--engine native: {program.reason}; torch computes {len(program.outside)} nodes, the C the others"
+            warnings.warn(notice, EngineNotice, stacklevel=2)
+        return executor
     except (UnsupportedNode, CompileError) as error:
         from snncc.execute.executors import TorchExecutor
 

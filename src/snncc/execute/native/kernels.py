@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The convolution kernels on events: text per number type and block width, and the layout of their weights."""
+"""The convolution kernels on events: which one a convolution takes, text per type and width, layout of the weights."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib import resources
 
 import numpy as np
 
 from snncc.execute.native.names import C_TYPES
-from snncc.execute.native.program import Layer, Term
+from snncc.execute.native.program import Grid, Layer, Route, Term
+from snncc.execute.native.scatter import Scatter
 from snncc.ir.network import Array
 
 #: Bytes of a vector register; the compiler splits such vectors where the machine has narrower ones.
@@ -138,26 +140,64 @@ def packed(term: Term, weight: Array, outputs: int, block: int, grouping: Groupi
     return np.pad(rows, [(0, 0)] * 4 + [(0, 1), (0, 0)])
 
 
-def narrow(term: Term, weights: Array) -> tuple[int, int]:
-    """Bounds of a convolution of integers for any spikes: of one list's sum, and of the whole sum."""
-    largest = np.abs(weights).sum(4) * term.source.levels
-    return int(largest.max(initial=0)), int(largest.sum((1, 2, 3)).max(initial=0))
-
-
 def source_of(term: Term, dtype: str) -> int:
     """How a kernel reads a term's source."""
     if not term.source.spikes:
         return 2
-    return int(term.source.valued or (dtype != "int32" and term.source.levels > 1))
+    return int(term.source.valued or (not dtype.startswith("int") and term.source.levels > 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """A convolution with its kernel and its weights as that one reads them."""
+class Gathered:
+    """A convolution that sums the events each pixel sees, with its kernel and its weights as that one reads them."""
 
     kernel: Kernel
     grouping: Grouping
     weights: Array
+
+    def wider(self, dtype: str) -> Gathered:
+        """The same with sums of a wider type."""
+        return replace(self, kernel=replace(self.kernel, wide=dtype))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scattered:
+    """A convolution that adds each event to the pixels that see it."""
+
+    kernel: Scatter
+    weights: Array
+
+    def wider(self, dtype: str) -> Scattered:
+        """The same with sums of a wider type."""
+        return replace(self, kernel=replace(self.kernel, wide=dtype))
+
+
+Planned = Gathered | Scattered
+
+
+def narrow(term: Term, plan: Planned) -> tuple[int, int]:
+    """Bounds of a convolution of integers for any spikes: of what is added in one go, and of the whole sum."""
+    weights = np.abs(plan.weights) * term.source.levels
+    if isinstance(plan, Scattered):  # a line of pixels at once: the channels of a block and its columns of taps
+        return int(weights.sum((3, 5)).max(initial=0)), int(weights.sum((2, 3, 4, 5)).max(initial=0))
+    return int(weights.sum(4).max(initial=0)), int(weights.sum((1, 2, 3, 4)).max(initial=0))
+
+
+def planned(term: Term, weight: Array, dtype: str, grid: Grid, block: int, route: Route) -> Planned:
+    """The kernel of a convolution and its weights, for sums of the type `dtype` in blocks of outputs."""
+    source = source_of(term, dtype)
+    if route == "auto" and (scatter := Scatter.of(term, dtype, source, grid.padded, block)) is not None:
+        return Scattered(kernel=scatter, weights=scatter.packed(term, weight, grid.padded))
+    grouping = Grouping.of(term, block * np.dtype(dtype).itemsize)
+    kernel = Kernel(
+        dtype=dtype,
+        out_block=block,
+        source=source,
+        block=grouping.block,
+        levels=1 if source else term.source.levels,
+        negative=not source and term.source.negative,
+    )
+    return Gathered(kernel=kernel, grouping=grouping, weights=packed(term, weight, grid.padded, block, grouping))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,39 +212,31 @@ class LayerPlan:
     gain: Array | None
 
     @classmethod
-    def of(cls, layer: Layer, dtype: str) -> LayerPlan:
+    def of(cls, layer: Layer, dtype: str, route: Route = "auto") -> LayerPlan:
         """Integers are summed in 16 bits where no spikes whatever can overflow them, list by list or altogether."""
         terms = [term for term in layer.terms if not term.diagonal]
         plain = dtype == "int32" and not any(term.source.valued for term in terms)
-        size = 2 if plain else np.dtype(dtype).itemsize
-        sources = [source_of(term, dtype) for term in terms]
         grid = layer.out.grid
         block = 2 * grid.block if plain and terms and grid.padded % WIDEST == 0 else grid.block
-        cut = [Grouping.of(term, block * size) for term in terms]
         gain = terms[0].scale if plain and terms else None
         if any((term.scale != gain).any() or term.diagonal for term in layer.terms):
             gain = None
         given = [term.scaled if gain is None else term.weight for term in terms]
-        weights = [
-            packed(term, weight, grid.padded, block, grouping)
-            for term, weight, grouping in zip(terms, given, cut, strict=True)
-        ]
-        bounds = [narrow(term, array) for term, array in zip(terms, weights, strict=True)] if plain else []
-        lists, wholes = [bound for bound, _ in bounds], [bound for _, bound in bounds]
-        register, sums = dtype, dtype
-        if plain and max(lists, default=0) <= INT16:
-            register = "int16"
-            sums = "int16" if sum(wholes) <= INT16 and len(terms) == len(layer.terms) else dtype
-        found = {}
-        for term, source, grouping, array in zip(terms, sources, cut, weights, strict=True):
-            kernel = Kernel(
-                dtype=register,
-                out_block=block,
-                source=source,
-                block=grouping.block,
-                levels=1 if source else term.source.levels,
-                negative=not source and term.source.negative,
-                wide=sums if sums != register else None,
-            )
-            found[id(term)] = Planned(kernel=kernel, grouping=grouping, weights=array)
-        return cls(block=block, sums=sums, kernels=found, gain=gain)
+
+        def plans(register: str) -> list[Planned]:
+            return [planned(term, w, register, grid, block, route) for term, w in zip(terms, given, strict=True)]
+
+        if not plain:
+            return cls(block=block, sums=dtype, kernels=by_term(terms, plans(dtype)), gain=gain)
+        found = plans("int16")
+        bounds = [narrow(term, plan) for term, plan in zip(terms, found, strict=True)]
+        if max((largest for largest, _ in bounds), default=0) > INT16:
+            return cls(block=block, sums=dtype, kernels=by_term(terms, plans(dtype)), gain=gain)
+        if sum(whole for _, whole in bounds) <= INT16 and len(terms) == len(layer.terms):
+            return cls(block=block, sums="int16", kernels=by_term(terms, found), gain=gain)
+        return cls(block=block, sums=dtype, kernels=by_term(terms, [plan.wider(dtype) for plan in found]), gain=gain)
+
+
+def by_term(terms: Sequence[Term], plans: Sequence[Planned]) -> dict[int, Planned]:
+    """Plans by the identity of their term."""
+    return {id(term): plan for term, plan in zip(terms, plans, strict=True)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from snncc.execute.native.kernels import LayerPlan
+from snncc.execute.native.kernels import LayerPlan, Scattered
 from snncc.execute.native.names import C_TYPES, conv_text
 from snncc.execute.native.neurons import neuron_lines, neuron_tables
 from snncc.execute.native.program import Addend, Grid, Layer, Term
@@ -33,13 +33,19 @@ class Tile:
     columns: int
 
     @classmethod
-    def of(cls, layer: Layer, block: int, size: int) -> Tile:
-        """A tile whose accumulators fit: a few rows (neighbours share lists of events), then steps, then images."""
+    def of(cls, layer: Layer, plan: LayerPlan, size: int) -> Tile:
+        """A tile whose accumulators fit: a few rows (neighbours share lists of events), then steps, then images.
+
+        Where events are scattered it has as many rows as fit, since those beyond its edges are listed for it alone.
+        """
+        block = plan.block
+        scattered = all(isinstance(planned, Scattered) for planned in plan.kernels.values())
         grid = layer.out.grid
         weights = max((term.weight[0].size for term in layer.terms if not term.diagonal), default=0) * block * size
         pixels = max(1, (TILE if weights < HEAVY else LARGE) // (block * size))
         columns = min(grid.width, LONGEST)
-        rows = grid.height if grid.pixels <= pixels else max(1, min(grid.height, TALLEST, pixels // columns))
+        fitting = max(1, min(grid.height, pixels // columns))
+        rows = fitting if scattered or grid.pixels <= pixels else min(fitting, TALLEST)
         steps = max(1, min(8, pixels // (rows * columns)))
         images = max(1, min(8, pixels // (rows * columns * steps))) if rows == grid.height else 1
         return cls(steps=steps, images=images, rows=rows, columns=columns)
@@ -54,9 +60,9 @@ def emit_layer(emitter: Emitter, layer: Layer) -> str:
     """The body of the function of a layer."""
     out, grid = layer.out, layer.out.grid
     size = np.dtype(emitter.dtype).itemsize
-    plan = LayerPlan.of(layer, emitter.dtype)
+    plan = LayerPlan.of(layer, emitter.dtype, emitter.route)
     block, blocks = plan.block, grid.padded // plan.block
-    tile = Tile.of(layer, block, size)
+    tile = Tile.of(layer, plan, size)
     places = emitter.places[out.node.name]
     buffers = emitter.buffers
     bands, strips = -(-grid.height // tile.rows), -(-grid.width // tile.columns)
@@ -66,6 +72,11 @@ def emit_layer(emitter: Emitter, layer: Layer) -> str:
     setup.append(f"const real *bias = (real *)r->buffer[{buffers.constant(bias, emitter.dtype)}] + b * {block};")
     pixel = [f"const real *constant = bias + {per_pixel} * {grid.padded};"]
     entry = ["real x = gate * constant[c];"]
+    if layer.resting is not None:
+        number = buffers.constant(grid.laid_out(layer.resting), emitter.dtype, "constants of centred neurons")
+        setup.append(f"const real *resting = (real *)r->buffer[{number}] + b * {block};")
+        pixel.append(f"const real *rest = resting + local * {grid.padded};")
+        entry.append("x += flows * rest[c];")
     if plan.gain is not None and (plan.gain != 1).any():
         number = buffers.constant(grid.laid_out(plan.gain), emitter.dtype)
         setup.append(f"const real *gain = (real *)r->buffer[{number}] + b * {block};")
@@ -76,14 +87,16 @@ def emit_layer(emitter: Emitter, layer: Layer) -> str:
     entry += [line for _, line in lines]
     after = ""
     if layer.neuron is None:
-        setup.append(f"real *out = r->buffer[{places.series}];")
-        pixel.append(f"real *y = out + at * {grid.padded} + b * {block};")
         entry.append("y[c] = x;")
     else:
         more_setup, more_pixel, more_entry = neuron_lines(neuron_tables(emitter, layer), layer, block)
-        setup += [f"int8_t *out = r->buffer[{places.series}];", *more_setup]
-        pixel += [f"int32_t fired[{block}] __attribute__((aligned(64)));", *more_pixel]
-        entry += more_entry
+        setup, pixel, entry = setup + more_setup, pixel + more_pixel, entry + more_entry
+    if not out.spikes:
+        setup.append(f"real *out = r->buffer[{places.series}];")
+        pixel.append(f"real *y = out + at * {grid.padded} + b * {block};")
+    else:
+        setup.append(f"int8_t *out = r->buffer[{places.series}];")
+        pixel.append(f"int32_t fired[{block}] __attribute__((aligned(64)));")
         after = f"to_counts(out + at * {grid.padded} + b * {block}, fired, {block});"
     calls = [term_call(emitter, term, grid, tile, plan) for term in layer.terms]
     lists = "\n".join(f"            {call.prepare}" for call in calls if call.prepare)
@@ -98,7 +111,13 @@ def emit_layer(emitter: Emitter, layer: Layer) -> str:
         read = f"const {C_TYPES[plan.sums]} *a = acc + {place};"
     # With many tiles the lists of events of a tile are made once for all blocks, with few each thread gets some blocks.
     return f"""\
-    const int64_t groups = (r->images + {tile.images - 1}) / {tile.images}, tiles = groups * {bands * strips};
+    const int64_t plane = r->images * {grid.pixels};
+    const int64_t groups = (r->images + {tile.images - 1}) / {tile.images};
+    /* a few images are not enough for all threads: then each gets some of the rows */
+    const int share = ({grid.height} + (int)r->threads - 1) / (int)r->threads;
+    const int rows = groups * {bands * strips} < r->threads ? share : {tile.rows};
+    const int bands = ({grid.height} + rows - 1) / rows;
+    const int64_t tiles = groups * bands * {strips};
     const int64_t shares = tiles >= 4 * r->threads ? 1 : {blocks};
 #pragma omp for schedule(dynamic, 1)
     for (int64_t item = 0; item < tiles * shares; item++) {{
@@ -106,9 +125,9 @@ def emit_layer(emitter: Emitter, layer: Layer) -> str:
         struct tile tile;
         tile.x0 = (int)(item % {strips}) * {tile.columns};
         tile.x1 = (int)smaller(tile.x0 + {tile.columns}, {grid.width});
-        tile.y0 = (int)(item / {strips} % {bands}) * {tile.rows};
-        tile.y1 = (int)smaller(tile.y0 + {tile.rows}, {grid.height});
-        tile.i0 = item / {bands * strips} % groups * {tile.images};
+        tile.y0 = (int)(item / {strips} % bands) * rows;
+        tile.y1 = (int)smaller(tile.y0 + rows, {grid.height});
+        tile.i0 = item / (bands * {strips}) % groups * {tile.images};
         tile.i1 = smaller(tile.i0 + {tile.images}, r->images);
         const int first = (int)(item / tiles * {blocks} / shares);
         const int last = (int)((item / tiles + 1) * {blocks} / shares);
@@ -121,13 +140,16 @@ def emit_layer(emitter: Emitter, layer: Layer) -> str:
                 {join(setup)}
                 {clear}
 {terms}
-                for (int64_t t = tile.t0; t < tile.t1; t++)
+                for (int64_t t = tile.t0; t < tile.t1; t++) {{
+                const real gate = r->gate[t], flows = r->rested[t + 1] - r->rested[t];
+                const int64_t begin = t * plane;
+                const int fresh = r->fresh && !t;
+                (void)flows, (void)fresh;
                 for (int64_t i = tile.i0; i < tile.i1; i++)
                 for (int y = tile.y0; y < tile.y1; y++)
                 for (int x = tile.x0; x < tile.x1; x++) {{
-                    const real gate = r->gate[t];
                     const int64_t local = (int64_t)y * {grid.width} + x, pixel = i * {grid.pixels} + local;
-                    const int64_t at = t * r->images * {grid.pixels} + pixel;
+                    const int64_t at = begin + pixel;
                     {read}
                     {join(pixel)}
 #pragma omp simd
@@ -135,6 +157,7 @@ def emit_layer(emitter: Emitter, layer: Layer) -> str:
                         {join(entry)}
                     }}
                     {after}
+                }}
                 }}
             }}
         }}
@@ -174,9 +197,24 @@ def term_call(emitter: Emitter, term: Term, grid: Grid, tile: Tile, plan: LayerP
         call = f"{name}(acc, {given}, {table}, {weight}, tile, r->images,\n                    {shape});"
         return TermCall(prepare="", add=call)
     planned = plan.kernels[id(term)]
-    kernel, grouping, weights = planned.kernel, planned.grouping, planned.weights
+    kernel = planned.kernel
     emitter.kernels.setdefault(kernel.name, kernel.text)
-    number = buffers.constant(weights, kernel.dtype, "weights")
+    number = buffers.constant(planned.weights, kernel.dtype, "weights")
+    weight = f"({C_TYPES[kernel.dtype]} *)r->buffer[{number}] + b * {planned.weights[0].size}L"
+    if isinstance(planned, Scattered):
+        more["in_blocks"] = source.grid.padded // planned.kernel.block
+        shape = conv_text(source.grid, grid, term.kernel, term.stride, term.dilation, term.padding, **more)
+        emitter.shares.setdefault(emitter.number, []).append(None)
+        events = emitter.event_lists(planned.kernel, tile.rows, tile.steps * tile.images, tile.columns, source.grid)
+        return TermCall(
+            prepare=f"""const struct events events{number} = {events};
+#pragma omp atomic
+            r->tiles[{2 * emitter.number}]++;
+            {kernel.name}_list(events{number}, {given}, {table}, tile, r->images,
+                {shape});""",
+            add=f"{kernel.name}(acc, events{number}, {weight}, tile,\n                    {shape});",
+        )
+    grouping, gathered = planned.grouping, planned.kernel
     more |= {
         "in_blocks": grouping.blocks,
         "group_x": grouping.group_x,
@@ -186,7 +224,7 @@ def term_call(emitter: Emitter, term: Term, grid: Grid, tile: Tile, plan: LayerP
     rows = (tile.rows - 1) * term.stride[0] + (term.kernel[0] - 1) * term.dilation[0] + 1
     lines = grouping.blocks * -(-term.kernel[1] // grouping.group_x) * rows
     patch = rows * tile.steps * tile.images * wide * source.grid.padded
-    lists = emitter.scratch(lines, tile.pitch, grouping.longest(kernel.levels), patch, kernel)
+    lists = emitter.scratch(lines, tile.pitch, grouping.longest(gathered.levels), patch, gathered)
     dense, name, of_type = f"dense{number}", kernel.name, f"({C_TYPES[kernel.dtype]} *)"
     share, counts = dense_from(term, planned, emitter.route), int(source.spikes)
     emitter.shares.setdefault(emitter.number, []).append(share)
@@ -195,7 +233,7 @@ def term_call(emitter: Emitter, term: Term, grid: Grid, tile: Tile, plan: LayerP
     )
     if not 0 < share < 1:
         crowded = str(int(share <= 0))
-    block = f"{of_type}r->buffer[{number}] + b * {weights[0].size}L, tile,\n                    {shape})"
+    block = f"{weight}, tile,\n                    {shape})"
     return TermCall(
         prepare=f"""const struct lists lists{number} = {lists};
             const int {dense} = {crowded};

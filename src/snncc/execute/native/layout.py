@@ -8,21 +8,36 @@ import numpy as np
 from snncc.execute.native.program import Addend, Grid, Term, UnsupportedNode
 from snncc.execute.reference import evaluate_function
 from snncc.ir.network import Array, Network
-from snncc.ir.nodes import SPIKING, Node
+from snncc.ir.nodes import SPIKING, Node, Reshape, Transpose
 
 
 def grid_of(node: Node) -> Grid:
     """A node's value as pixels and channels; raises UnsupportedNode."""
-    if node.batch != 0 or node.shape[0] != 1 or not 2 <= len(node.shape) <= 4:
+    if not has_grid(node):
         raise UnsupportedNode(node, f"a value of shape {list(node.shape)} with its samples on axis {node.batch}")
     height, width = (1, 1, *node.shape[2:])[-2:]
     return Grid(height=height, width=width, channels=node.shape[1])
 
 
+def has_grid(node: Node) -> bool:
+    """Whether a node's value is pixels and channels."""
+    return node.batch == 0 and node.shape[0] == 1 and 2 <= len(node.shape) <= 4
+
+
+def moved_on(net: Network, name: str) -> tuple[str, tuple[Node, ...]]:
+    """A value that is pixels and channels, and what has moved its entries since to a value that is not."""
+    node = net[name]
+    moves: list[Node] = []
+    while isinstance(node, (Reshape, Transpose)) and not has_grid(node):
+        moves.insert(0, node)
+        node = net[node.inputs[0]]
+    return node.name, tuple(moves)
+
+
 def by_pixel(array: Array, node: Node) -> Array:
     """An array that broadcasts against a node's shape as (pixels, channels)."""
     full = np.broadcast_to(array, node.shape)[0]
-    return np.ascontiguousarray(np.moveaxis(full.reshape(full.shape[0], -1), 0, 1))
+    return np.array(np.moveaxis(full.reshape(full.shape[0], -1), 0, 1), order="C")
 
 
 def uniform(table: Array) -> bool:
@@ -44,10 +59,16 @@ def moved_from(net: Network, node: Node, position: int) -> Array:
     """Where each entry of a moving node comes from in input `position`, -1 where from elsewhere."""
     numbers = []
     for k, name in enumerate(node.inputs):
-        grid = grid_of(net[name])
-        shape = net[name].shape
+        if (fixed := net.value_of(name)) is not None:
+            numbers.append(fixed)
+            continue
+        source, moves = moved_on(net, name)
+        grid = grid_of(net[source])
         laid = np.arange(1, grid.size + 1).reshape(grid.pixels, grid.padded)[:, : grid.channels]
-        numbers.append(np.moveaxis(laid, 1, 0).reshape(shape) * (k == position))
+        entries = np.moveaxis(laid, 1, 0).reshape(net[source].shape) * (k == position)
+        for move in moves:
+            entries = evaluate_function(move, [entries], net.arrays, 1.0)
+        numbers.append(entries)
     moved = evaluate_function(node, numbers, net.arrays, 1.0)
     out = grid_of(node)
     table = by_pixel(moved, node)

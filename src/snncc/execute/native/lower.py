@@ -1,47 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a network to a `Program`: which nodes become steps, and what each neuron's current sums."""
+"""From a network to a `Program`: which nodes become steps, what each neuron's current sums, what is left to torch."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from snncc.execute.native.layout import Current, by_pixel, grid_of, moved_from, steady_values, ungrouped, uniform
-from snncc.execute.native.program import (
-    Addend,
-    Layer,
-    Move,
-    Pool,
-    Program,
-    Term,
-    UnsupportedNode,
-    Value,
+from snncc.execute.native.centred import Rests
+from snncc.execute.native.convolutions import LINEAR, convolution_of
+from snncc.execute.native.layout import (
+    Current,
+    by_pixel,
+    grid_of,
+    moved_from,
+    moved_on,
+    steady_values,
+    ungrouped,
+    uniform,
 )
-from snncc.ir.analysis import tail
+from snncc.execute.native.program import Addend, Layer, Move, Pool, Program, Term, UnsupportedNode, Value
+from snncc.ir.analysis import multiply_accumulates, tail
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import (
     IF,
     NEURONS,
     SPIKING,
     Affine,
-    AveragePool,
     CentredIF,
     Concat,
-    Conv,
+    Constant,
     Differential,
-    Linear,
+    LeakyIF,
     MaxPool,
     Node,
+    Operator,
     Pad,
-    Reduce,
     Reshape,
     SignedIF,
     Slice,
     Sum,
     Transpose,
 )
-
-#: Nodes that only move entries.
-MOVES = (Slice, Pad, Reshape, Transpose, Concat)
 
 
 class Lowering:
@@ -51,52 +49,90 @@ class Lowering:
         self.net = network
         self.steady = steady_values(network)
         self.tail = tail(network)
-        self.program = Program()
+        self.rests = Rests(network)
+        self.program = Program(until=self.rests.until)
         self.values: dict[str, Value] = {}
+        self.left: set[str] = set()
+        self.reasons: list[UnsupportedNode] = []
 
     def run(self) -> Program:
-        """The program; raises UnsupportedNode."""
-        net = self.net
+        """The program; raises UnsupportedNode where torch would have more to compute than the C."""
+        net, program = self.net, self.program
         exports: list[str] = []
-        for node in net.nodes:
-            if node.name in self.steady or node.name in self.tail:
-                continue
+        between = [n for n in net.nodes if n.name not in self.steady and n.name not in self.tail]
+        for node in between:
             read = any(c.name in self.tail for c in net.consumers[node.name]) or node.name in net.outputs
-            emits = isinstance(node, (*SPIKING, Differential))
-            if emits or read:
-                self.value(node.name)
+            if read or isinstance(node, (*SPIKING, Differential)):
+                self.need(node)
             if read:
                 exports.append(node.name)
-        self.program.exports = tuple(exports)
-        return self.program
+        program.exports = tuple(exports)
+        read_by_steps = {value.node.name for step in program.steps for value in step.sources}
+        program.imports = {name: value for name, value in program.imports.items() if name in read_by_steps}
+        if program.outside:
+            left = sum(multiply_accumulates(net, node) for _, node in program.outside)
+            if 2 * left >= sum(multiply_accumulates(net, node) for node in between):
+                raise self.reasons[0]
+            program.reason = str(self.reasons[0])
+        return program
 
     def array(self, name: str | None, default: float = 0.0) -> Array:
         """An array of the network in double precision."""
         return np.asarray(default if name is None else self.net.arrays[name], np.float64)
 
+    def need(self, node: Node) -> None:
+        """A value made where it can be read: by a step, or by torch."""
+        try:
+            self.value(node.name)
+        except UnsupportedNode:  # it has no place in the C's memory
+            self.leave(node)
+
     def value(self, name: str) -> Value:
-        """The series `name`, computed by a step of its own."""
-        if name in self.values:
-            return self.values[name]
-        node = self.net[name]
+        """The series `name`: made by a step of its own, else given by torch; raises UnsupportedNode."""
+        if name not in self.values:
+            node = self.net[name]
+            try:
+                self.values[name] = self.made(node)
+            except UnsupportedNode as reason:
+                self.reasons.append(reason)
+                given = Value(node=node, grid=grid_of(node), negative=True)
+                self.leave(node)
+                self.program.imports[name] = self.values[name] = given
+        return self.values[name]
+
+    def leave(self, node: Node) -> None:
+        """Let torch compute a node from what is made before."""
+        if node.name in self.left:
+            return
+        self.left.add(node.name)
+        for name in node.inputs:
+            if name not in self.steady:
+                self.need(self.net[name])
+                self.program.between.add(name)
+        self.rests.known[node.name] = None
+        self.program.outside.append((len(self.program.steps), node))
+
+    def made(self, node: Node) -> Value:
+        """A series that a step makes; raises UnsupportedNode."""
         if isinstance(node, NEURONS):
-            found = self.neuron(node)
-        elif isinstance(node, Differential) and isinstance(node.function, MaxPool) and node.direct:
-            found = self.pool(node, node.function)
-        elif isinstance(node, Differential):
-            raise UnsupportedNode(node, f"{type(node.function).__name__} has no event-driven form in C")
-        elif isinstance(node, MOVES):
-            found = self.move(node)
-        else:
-            found = Value(node=node, grid=grid_of(node), negative=True)
-            self.layer(node, found, None, name)
-        self.values[name] = found
-        return found
+            return self.neuron(node)
+        if isinstance(node, Differential):
+            return self.pool(node)
+        if isinstance(node, (Slice, Pad, Reshape, Transpose, Concat, Operator)):
+            return self.move(node)
+        value = Value(node=node, grid=grid_of(node), negative=True)
+        self.layer(node, value, None, node.name)
+        return value
+
+    def rest(self, node: Node) -> Array | None:
+        """What flows beside a value's events, by pixel; asked for when all that the node reads is made."""
+        beside = self.rests.beside(node.name)
+        return None if beside is None else by_pixel(beside, node)
 
     def neuron(self, node: Node) -> Value:
         """A neuron with all that its current sums."""
-        if not isinstance(node, (IF, SignedIF, CentredIF)) or (isinstance(node, CentredIF) and node.until):
-            raise UnsupportedNode(node, "the event-driven engine has IF and SignedIF neurons")
+        if not isinstance(node, (IF, SignedIF, CentredIF, LeakyIF)):
+            raise UnsupportedNode(node, "the event-driven engine has IF, SignedIF, CentredIF and LeakyIF neurons")
         levels = node.burst if isinstance(node, IF) else node.levels
         if levels > 4:
             raise UnsupportedNode(node, f"{levels} spikes in one step are more than 4")
@@ -104,19 +140,28 @@ class Lowering:
         value = Value(
             node=node,
             grid=grid_of(node),
-            amplitude=amplitude[0] if uniform(amplitude) else amplitude,
+            amplitude=None if isinstance(node, LeakyIF) else amplitude[0] if uniform(amplitude) else amplitude,
             negative=not isinstance(node, IF),
             levels=levels,
         )
         self.layer(node, value, node, node.inputs[0])
         return value
 
-    def layer(self, node: Node, out: Value, neuron: IF | SignedIF | CentredIF | None, current: str) -> None:
+    def layer(self, node: Node, out: Value, neuron: IF | SignedIF | CentredIF | LeakyIF | None, current: str) -> None:
         """Append the step that sums `current`."""
         total, inline = Current(node), neuron is None or self.alone(current)
         self.collect(total, current, np.ones(total.grid.channels), inline=inline)
+        resting = None if neuron is None else self.rests.into(neuron)
+        out.rest = self.rest(node)
         self.program.steps.append(
-            Layer(out=out, terms=tuple(total.terms), addends=tuple(total.addends), bias=total.bias, neuron=neuron)
+            Layer(
+                out=out,
+                terms=tuple(total.terms),
+                addends=tuple(total.addends),
+                bias=total.bias,
+                resting=None if resting is None else by_pixel(resting, node),
+                neuron=neuron,
+            )
         )
 
     def alone(self, name: str) -> bool:
@@ -126,6 +171,7 @@ class Lowering:
     def collect(self, total: Current, name: str, scale: Array, *, inline: bool) -> None:
         """Add a value times a scale per channel to a sum: its parts where nothing else needs it, else itself."""
         node = self.net[name]
+        inline = inline and name not in self.values
         if name in self.steady:
             self.add_steady(total, node, scale)
         elif inline and isinstance(node, Sum):
@@ -133,7 +179,7 @@ class Lowering:
                 if self.net[source].shape != node.shape:
                     raise UnsupportedNode(node, "a sum of values of different shapes")
                 self.collect(total, source, scale * coefficient, inline=self.alone(source))
-        elif inline and isinstance(node, (Conv, Linear, AveragePool, Reduce)):
+        elif inline and isinstance(node, LINEAR):
             self.convolve(total, node, scale)
         elif inline and isinstance(node, Affine):
             factor = by_pixel(self.array(node.scale, 1.0), node)
@@ -141,7 +187,7 @@ class Lowering:
                 raise UnsupportedNode(node, "a factor per neuron")
             self.collect(total, node.inputs[0], scale * factor[0], inline=self.alone(node.inputs[0]))
             total.bias += scale * by_pixel(self.array(node.shift), node)
-        elif inline and not isinstance(node, (*NEURONS, Differential, *MOVES)):
+        elif node is total.node:
             raise UnsupportedNode(node, "no event-driven form")
         else:
             series = self.value(name)
@@ -157,100 +203,39 @@ class Lowering:
         total.addends.append(Addend(source=node.name, scale=scale))
 
     def convolve(self, total: Current, node: Node, scale: Array) -> None:
-        """A linear node as a convolution of events."""
-        if isinstance(node, Conv):
-            weight, rank = self.array(node.weight), len(node.shape) - 2
-            if rank > 2 or any(p < 0 for p in node.padding):
-                raise UnsupportedNode(node, f"{rank} dimensions or negative padding")
-            one = (1,) * (2 - rank)
-            stride, dilation = (*one, *node.stride), (*one, *node.dilation)
-            padding = (*(0,) * (2 - rank), *node.padding[:rank])
-            weight = weight.reshape(*weight.shape[:2], *one, *weight.shape[2:])
-            self.term(total, node.inputs[0], weight, scale, node.groups, stride, dilation, padding)
-            total.bias += scale * self.array(node.bias)
-        elif isinstance(node, Linear):
-            self.fully_connected(total, node, scale)
-        elif isinstance(node, AveragePool):
-            self.average(total, node, scale)
-        elif isinstance(node, Reduce):
-            grid = grid_of(self.net[node.inputs[0]])
-            if set(node.axes) != set(range(2, len(self.net[node.inputs[0]].shape))):
-                raise UnsupportedNode(node, f"a reduction over axes {list(node.axes)}")
-            value = 1 / grid.pixels if node.op == "mean" else 1.0
-            weight = np.full((grid.channels, 1, grid.height, grid.width), value)
-            self.term(total, node.inputs[0], weight, scale, grid.channels)
-
-    def fully_connected(self, total: Current, node: Linear, scale: Array) -> None:
-        """A fully connected layer: a convolution whose kernel is the whole input."""
-        source, weight = self.net[node.inputs[0]], self.array(node.weight)
-        if node.axis != 1:
-            raise UnsupportedNode(node, f"weights along axis {node.axis}")
-        name = source.name
-        if isinstance(source, Reshape) and len(source.shape) == 2 and len(self.net[source.inputs[0]].shape) > 2:
-            name = source.inputs[0]
-        grid = grid_of(self.net[name])
-        if len(node.shape) > 2:
-            weight = weight[:, :, None, None]  # at every pixel
-        else:
-            weight = weight.reshape(len(weight), grid.channels, grid.height, grid.width)
-        self.term(total, name, weight, scale, 1)
-        total.bias += scale * self.array(node.bias)
-
-    def average(self, total: Current, node: AveragePool, scale: Array) -> None:
-        """An average pool: a depthwise convolution of equal weights."""
-        rank, size = len(node.kernel), int(np.prod(node.kernel))
-        if rank > 2 or node.ceil_mode or (any(node.padding) and not node.count_include_pad):
-            raise UnsupportedNode(node, "windows of different sizes")
-        one = (1,) * (2 - rank)
-        weight = np.full((node.shape[1], 1, *one, *node.kernel), 1 / size)
-        padding = (*(0,) * (2 - rank), *node.padding[:rank])
-        stride, dilation = (*one, *node.stride), (*one, *node.dilation)
-        self.term(total, node.inputs[0], weight, scale, node.shape[1], stride, dilation, padding)
-
-    def term(
-        self,
-        total: Current,
-        name: str,
-        weight: Array,
-        scale: Array,
-        groups: int,
-        stride: tuple[int, ...] = (1, 1),
-        dilation: tuple[int, ...] = (1, 1),
-        padding: tuple[int, ...] = (0, 0),
-    ) -> None:
         """Append a convolution; the amplitude per channel of its source goes into the weights."""
-        source = self.value(name)
-        inputs = source.grid.channels
-        diagonal = groups == inputs == len(weight) > 1
-        if diagonal:
-            weight = weight[:, 0]
-            if not source.valued and source.amplitude is not None:
-                weight = weight * source.amplitude[:, None, None]
-        else:
-            weight = ungrouped(weight, groups)
-            if not source.valued and source.amplitude is not None:
-                weight = weight * source.amplitude[None, :, None, None]
+        given = convolution_of(self.net, node)
+        source, weight = self.value(given.source), given.weight
+        diagonal = given.groups == source.grid.channels == len(weight) > 1
+        weight = weight[:, 0] if diagonal else ungrouped(weight, given.groups)
+        if not source.valued and source.amplitude is not None:
+            weight = weight * np.expand_dims(source.amplitude, (1, 2) if diagonal else (0, 2, 3))
         total.terms.append(
             Term(
                 source=source,
                 weight=weight,
                 scale=scale,
-                stride=(stride[0], stride[1]),
-                dilation=(dilation[0], dilation[1]),
-                padding=(padding[0], padding[1]),
+                stride=(given.stride[0], given.stride[1]),
+                dilation=(given.dilation[0], given.dilation[1]),
+                padding=(given.padding[0], given.padding[1]),
                 diagonal=diagonal,
             )
         )
+        total.bias += scale * given.bias
 
-    def pool(self, node: Differential, function: MaxPool) -> Value:
+    def pool(self, node: Differential) -> Value:
         """Event-driven max pooling."""
-        source, rank = self.value(node.inputs[0]), len(function.kernel)
+        function = node.function
+        if not isinstance(function, MaxPool) or not node.direct:
+            raise UnsupportedNode(node, f"{type(function).__name__} has no event-driven form in C")
+        rank = len(function.kernel)
         if rank > 2:
             raise UnsupportedNode(node, f"{rank} dimensions")
-        one = (1,) * (2 - rank)
-        value = Value(node=node, grid=grid_of(node), negative=True)
-        if source.amplitude is not None and not source.valued and (source.amplitude >= 0).all():
-            value.amplitude, value.negative, value.levels = source.amplitude, source.negative, source.levels
+        source, one = self.value(node.inputs[0]), (1,) * (2 - rank)
+        value = Value(node=node, grid=grid_of(node), negative=True, rest=self.rest(node))
+        slopes, amplitude = self.rests.differ(node), source.amplitude
+        if amplitude is not None and not source.valued and not slopes and (amplitude >= 0).all():
+            value.amplitude, value.negative, value.levels = amplitude, source.negative, source.levels
         self.program.steps.append(
             Pool(
                 out=value,
@@ -259,6 +244,7 @@ class Lowering:
                 stride=(*one, *function.stride),  # type: ignore[arg-type]
                 dilation=(*one, *function.dilation),  # type: ignore[arg-type]
                 padding=(*(0,) * (2 - rank), *function.padding[:rank]),  # type: ignore[arg-type]
+                slopes=slopes,
             )
         )
         return value
@@ -267,9 +253,14 @@ class Lowering:
         """Entries moved: the table is what the node does to the numbers of the entries."""
         if isinstance(node, Pad) and (node.value != 0 or node.mode != "constant"):
             raise UnsupportedNode(node, "padding with something else than zeros")
-        if any(name in self.steady for name in node.inputs):
+        names = node.inputs
+        if isinstance(node, Operator):
+            if node.op != "gather" or not isinstance(self.net[names[1]], Constant):
+                raise UnsupportedNode(node, f"{node.op} has no event-driven form")
+            names = names[:1]
+        if any(name in self.steady for name in names):
             raise UnsupportedNode(node, "steady values beside spikes")
-        sources = tuple(self.value(name) for name in node.inputs)
+        sources = tuple(self.value(moved_on(self.net, name)[0]) for name in names)
         tables = tuple(moved_from(self.net, node, k) for k in range(len(sources)))
         grid = grid_of(node)
         spikes = all(source.spikes for source in sources)
@@ -278,6 +269,7 @@ class Lowering:
             grid=grid,
             negative=any(source.negative for source in sources),
             levels=max(source.levels for source in sources),
+            rest=self.rest(node),
         )
         if spikes:
             amplitude = np.zeros((grid.pixels, grid.padded))

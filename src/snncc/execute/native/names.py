@@ -19,12 +19,12 @@ LOWEST = {"float32": "-HUGE_VALF", "float64": "-HUGE_VAL", "int32": "INT32_MIN"}
 
 @dataclass(slots=True, kw_only=True)
 class Places:
-    """The buffers of one value."""
+    """The buffers of one value; whole: counts of events together with the rest beside a maximum."""
 
     series: int
-    positive: int
-    negative: int
+    signs: int
     events: int
+    whole: int | None = None
 
 
 def extents(grid: Grid) -> str:

@@ -55,10 +55,21 @@ def layer_costs(engine: NativeEngine) -> tuple[LayerCost, ...]:
                 share=rate / dense,
             )
         )
+    for name, seconds in engine.outside.items():
+        cost = LayerCost(
+            layer=safe_name(name),
+            kernel="torch",
+            density=None,
+            synaptic_operations=0.0,
+            seconds=seconds,
+            rate=0.0,
+            share=0.0,
+        )
+        found.append(cost)
     return tuple(found)
 
 
-def kernel_of(step: Step, tiles: Sequence[int], shares: Sequence[float]) -> str:
+def kernel_of(step: Step, tiles: Sequence[int], shares: Sequence[float | None]) -> str:
     """What computes a step, from its tiles by events and dense ones; from which density on tiles are dense."""
     if not isinstance(step, Layer):
         return type(step).__name__.lower()
@@ -70,8 +81,10 @@ def kernel_of(step: Step, tiles: Sequence[int], shares: Sequence[float]) -> str:
         shape = f"{kernel}, {term.source.grid.channels} to {step.out.grid.channels}"
         if term.diagonal:
             words.append(f"depthwise {shape}")
+        elif (limit := next(limits)) is None:
+            words.append(f"scattered {shape}")
         else:
-            words.append(f"{route} {shape} (dense from {min(1.0, max(0.0, next(limits))):.0%})")
+            words.append(f"{route} {shape} (dense from {min(1.0, max(0.0, limit)):.0%})")
     return " + ".join(words) or "neurons"
 
 

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 import numpy as np
 
 from snncc.ir.network import Array
-from snncc.ir.nodes import IF, CentredIF, Node, SignedIF
+from snncc.ir.nodes import IF, CentredIF, LeakyIF, Node, SignedIF
 
 #: Channels that are computed together: as many as registers and the first cache hold.
 BLOCKS = (64, 32, 16)
@@ -20,6 +21,12 @@ class UnsupportedNode(Exception):
 
     def __init__(self, node: Node, reason: str) -> None:
         super().__init__(f"{type(node).__name__} {node.name}: {reason}")
+
+
+@cache
+def block_of(channels: int) -> int:
+    """The width of a block of so many channels."""
+    return min(BLOCKS, key=lambda b: -(-channels // b) * b * (1 + 8 / b))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +40,7 @@ class Grid:
     @property
     def block(self) -> int:
         """The width of a block: wide blocks are faster, padding costs."""
-        return min(BLOCKS, key=lambda b: -(-self.channels // b) * b * (1 + 8 / b))
+        return block_of(self.channels)
 
     @property
     def blocks(self) -> int:
@@ -66,7 +73,7 @@ class Value:
     """A series over time: counts of spikes times an amplitude, or numbers.
 
     amplitude: (channels,) or (pixels, channels); None for numbers. `negative`: whether counts may be negative;
-    `levels`: their largest magnitude.
+    `levels`: their largest magnitude. rest: (pixels, channels), what flows beside the series while neurons rest.
     """
 
     node: Node
@@ -74,6 +81,7 @@ class Value:
     amplitude: Array | None = None
     negative: bool = False
     levels: int = 1
+    rest: Array | None = None
 
     @property
     def spikes(self) -> bool:
@@ -123,18 +131,28 @@ class Addend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """out = neuron(sum of terms, addends and bias), or that sum itself without a neuron; bias: (pixels, channels)."""
+    """out = neuron(sum of terms, addends, bias and resting), or that sum itself without a neuron.
+
+    bias: (pixels, channels), while the input is on; resting: the same, while neurons rest.
+    """
 
     out: Value
     terms: tuple[Term, ...]
     addends: tuple[Addend, ...]
     bias: Array
-    neuron: IF | SignedIF | CentredIF | None
+    resting: Array | None = None
+    neuron: IF | SignedIF | CentredIF | LeakyIF | None
+
+    @property
+    def sources(self) -> tuple[Value, ...]:
+        """The series that it reads."""
+        added = (addend.source for addend in self.addends)
+        return *(term.source for term in self.terms), *(value for value in added if isinstance(value, Value))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """out = the change of the maximum of the running sums."""
+    """out = the change of the maximum of the running sums; slopes: whether entries rest at different rates."""
 
     out: Value
     source: Value
@@ -142,6 +160,12 @@ class Pool:
     stride: tuple[int, int]
     dilation: tuple[int, int]
     padding: tuple[int, int]
+    slopes: bool = False
+
+    @property
+    def sources(self) -> tuple[Value, ...]:
+        """The series that it reads."""
+        return (self.source,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,14 +180,47 @@ class Move:
 Step = Layer | Pool | Move
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """The steps first..last-1: the nodes that torch computes before them, and their values that torch reads later."""
+
+    outside: tuple[Node, ...]
+    first: int
+    last: int
+    between: tuple[Value, ...]
+
+
 @dataclass(slots=True, kw_only=True)
 class Program:
-    """The steps in order, the steady values they read, series given from outside, and series that others read."""
+    """The steps in order, the steady values they read, and the series that are read when all is computed.
+
+    outside: what torch computes, each before the step of that number; imports: those of its series that steps read;
+    between: names of the series that it reads itself; reason: why the first node is left to it.
+    until: the steps for which centred neurons rest.
+    """
 
     steps: list[Step] = field(default_factory=list)
     steady: dict[str, Grid] = field(default_factory=dict)
-    imports: tuple[Value, ...] = ()
+    outside: list[tuple[int, Node]] = field(default_factory=list)
+    reason: str = ""
+    imports: dict[str, Value] = field(default_factory=dict)
+    between: set[str] = field(default_factory=set)
     exports: tuple[str, ...] = ()
+    until: int = 0
+
+    @property
+    def stretches(self) -> tuple[Stretch, ...]:
+        """Torch and the C in turn."""
+        firsts = sorted({0, *(number for number, _ in self.outside)})
+        return tuple(
+            Stretch(
+                outside=tuple(node for number, node in self.outside if number == first),
+                first=first,
+                last=last,
+                between=tuple(step.out for step in self.steps[first:last] if step.out.node.name in self.between),
+            )
+            for first, last in zip(firsts, [*firsts[1:], len(self.steps)], strict=True)
+        )
 
     @property
     def values(self) -> dict[str, Value]:
@@ -171,4 +228,6 @@ class Program:
         return {step.out.node.name: step.out for step in self.steps}
 
 
+#: Which kernel a convolution takes: as shape and density say, or lists of events per pixel, or every entry.
+Route = Literal["auto", "events", "dense"]
 NumberType = Literal["float32", "float64", "int32"]

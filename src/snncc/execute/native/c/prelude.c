@@ -21,13 +21,16 @@ typedef REAL real;
 struct run {
     int64_t images, steps;
     const real *gate;    /* of each step: what multiplies the input and every constant */
+    const real *rested;  /* before each step, and after the last one: how many of the steps that neurons rest for passed */
     void **buffer;
     double *seconds;     /* spent in each step of the program */
     int64_t threads;
     char *scratch;       /* `scratch_size` bytes for each thread */
     int64_t scratch_size;
     int64_t counting;    /* whether events are counted */
+    int64_t fresh;       /* whether these are the first steps: states are as at the start */
     int64_t *tiles;      /* of each step of the program: computed from events, and densely */
+    int64_t first, last; /* the steps of the program to be run: first .. last - 1 */
 };
 
 /* What is computed at once. */
@@ -52,6 +55,13 @@ struct lists {
     real *values;
     int32_t *first;
     uint16_t *place, *turns;
+};
+
+/* Events of a tile for the kernel that scatters them: offsets of their weights, their values, where each pixel's begin. */
+struct events {
+    uint16_t *row;
+    void *value;
+    int32_t *first;
 };
 
 INLINE double now(void)
@@ -90,31 +100,59 @@ INLINE void to_counts(int8_t *restrict z, const int32_t *restrict fired, const i
 #endif
 }
 
-/* Spikes of either sign, and events, of each neuron, summed over images and steps. */
-INLINE void count_spikes(const int8_t *restrict z, int64_t times, int64_t size, int32_t *restrict positive,
-                         int32_t *restrict negative, int32_t *restrict events)
+/* States at their start. */
+INLINE void clear(real *state, int64_t n)
+{
+#pragma omp for schedule(static)
+    for (int64_t k = 0; k < n; k++)
+        state[k] = 0;
+}
+
+/* Spikes of either sign, and the events of each neuron, summed over images and steps. */
+INLINE void count_spikes(const int8_t *restrict z, int64_t times, int64_t size, int64_t *signs, int32_t *restrict events)
 {
 #pragma omp for schedule(static)
     for (int64_t first = 0; first < size; first += 1024) {
         const int64_t last = smaller(first + 1024, size);
-        for (int64_t k = 0; k < times; k++)
+        int64_t positive = 0, negative = 0;
+        for (int64_t k = 0; k < times; k++) {
+            int32_t above = 0, below = 0;
             for (int64_t i = first; i < last; i++) {
                 const int8_t s = z[k * size + i];
-                positive[i] += s > 0 ? s : 0;
-                negative[i] += s < 0 ? -s : 0;
+                above += s > 0 ? s : 0;
+                below += s < 0 ? -s : 0;
                 events[i] += s != 0;
             }
+            positive += above;
+            negative += below;
+        }
+#pragma omp atomic
+        signs[0] += positive;
+#pragma omp atomic
+        signs[1] += negative;
     }
 }
 
-/* Entries of a series that are not zero, summed over images and steps. */
-INLINE void count_values(const real *restrict y, int64_t times, int64_t size, int32_t *restrict events)
+/* Entries of a series that are not zero, summed over images and steps; all those of either sign. */
+INLINE void count_values(const real *restrict y, int64_t times, int64_t size, int64_t *signs, int32_t *restrict events)
 {
 #pragma omp for schedule(static)
     for (int64_t first = 0; first < size; first += 1024) {
         const int64_t last = smaller(first + 1024, size);
-        for (int64_t k = 0; k < times; k++)
-            for (int64_t i = first; i < last; i++)
+        int64_t positive = 0, negative = 0;
+        for (int64_t k = 0; k < times; k++) {
+            int32_t above = 0, below = 0;
+            for (int64_t i = first; i < last; i++) {
+                above += y[k * size + i] > 0;
+                below += y[k * size + i] < 0;
                 events[i] += y[k * size + i] != 0;
+            }
+            positive += above;
+            negative += below;
+        }
+#pragma omp atomic
+        signs[0] += positive;
+#pragma omp atomic
+        signs[1] += negative;
     }
 }
