@@ -4,8 +4,7 @@
     OMP_NUM_THREADS=1 python benchmarks/conversion.py --data ../shared/data [--calibration 512] [--timesteps 4]
 
 A conversion and a simulation by the torch engine of the network that it gave alternate in one process of one thread;
-the median of the repeats counts. `--batch`: images that are simulated at a time, by default as many as `simulate`
-takes. Seconds are CPU time and belong to the machine; the ratios are what is asked about.
+the median of the repeats counts. Seconds are CPU time and belong to the machine; the ratios are what is asked about.
 """
 
 from __future__ import annotations
@@ -52,12 +51,12 @@ def converted(model: Model, chosen: recipe.Recipe, data: Dataset, timesteps: int
     return outcome.network, seconds
 
 
-def simulated(network: Network, data: Dataset, timesteps: int, batch: int | None) -> float:
+def simulated(network: Network, data: Dataset, timesteps: int) -> float:
     """Seconds of CPU time of one simulation of the samples."""
     began = time.process_time()
-    most, piece = plan(network, timesteps, len(data))
+    batch, piece = plan(network, timesteps, len(data))
     engine = Engine(network)
-    for feeds in data.batches(batch or most):
+    for feeds in data.batches(batch):
         engine.run(feeds, timesteps, steps_at_once=piece, count=False)
     return time.process_time() - began
 
@@ -71,7 +70,6 @@ def main() -> None:
     parser.add_argument("--timesteps", type=int, default=4)
     parser.add_argument("--calibration", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--batch", type=int)
     options = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()  # as the command line does
@@ -82,7 +80,7 @@ def main() -> None:
         network, seconds = converted(model, chosen, data, options.timesteps)
         for name, taken in seconds.items():
             passes[name].append(taken)
-        simulations.append(simulated(network, data, options.timesteps, options.batch))
+        simulations.append(simulated(network, data, options.timesteps))
     one = median(simulations)
     about = f"{len(data)} images, T={options.timesteps}, {options.repeats} repeats"
     print(f"{Path(options.model).stem} by {options.method}, {about}; one simulation: {one:.2f} s of CPU time\n")

@@ -22,7 +22,7 @@ from snncc.execute.native.emit import Source, emit
 from snncc.execute.native.layout import steady_values
 from snncc.execute.native.lower import lower
 from snncc.execute.native.moves import without_chains
-from snncc.execute.native.program import NumberType, Program, Route, Stretch, UnsupportedNode, Value
+from snncc.execute.native.program import Grid, NumberType, Program, Route, Stretch, UnsupportedNode, Value
 from snncc.execute.torch_engine import Engine
 from snncc.execute.torch_layout import Activity, fold, unfold
 from snncc.execute.torch_layout import Run as Result
@@ -216,12 +216,17 @@ class Memory:
 
     def fill(self, value: Value, x: Tensor, *, counting: bool) -> None:
         """Lay out a series that torch has computed, (T N, ...)."""
-        grid, places = value.grid, self.engine.source.places[value.node.name]
-        target = self.arrays[places.series][: len(x) * grid.size].reshape(len(x), grid.pixels, grid.padded)
-        target[..., : grid.channels] = x.reshape(len(x), grid.channels, grid.pixels).movedim(1, 2).numpy()
-        target[..., grid.channels :] = 0
+        places = self.engine.source.places[value.node.name]
+        target = self.lay_out(places.series, value.grid, x)
         if counting:
-            self.arrays[places.events] += (target != 0).sum(0, dtype=np.int32).reshape(-1)
+            self.arrays[places.events] += (target != 0).sum(0, dtype=torch.int32).reshape(-1).numpy()
+
+    def lay_out(self, number: int, grid: Grid, x: Tensor) -> Tensor:
+        """Write (rows, channels, ...) into a buffer as (rows, pixels, padded channels)."""
+        target = torch.from_numpy(self.arrays[number][: len(x) * grid.size]).reshape(len(x), grid.pixels, grid.padded)
+        target[..., : grid.channels].copy_(x.reshape(len(x), grid.channels, grid.pixels).movedim(1, 2))
+        target[..., grid.channels :] = 0
+        return target
 
     def counts(self, value: Value, number: int) -> Tensor:
         """A counter of a value, shaped like one sample."""
@@ -282,11 +287,8 @@ class NativeSession(Session):
         for node in memory.engine.head:
             self.steady[node.name] = self.compute(node, self.steady, gates)
         for name, number in memory.engine.source.steady.items():
-            grid = memory.engine.program.steady[name]
-            x = self.steady[name].data.reshape(self.samples, grid.channels, grid.pixels).movedim(1, 2)
-            target = memory.arrays[number].reshape(self.samples, grid.pixels, grid.padded)
-            target[..., : grid.channels] = x.numpy()
-            target[..., grid.channels :] = 0
+            x = self.steady[name].data.reshape(self.samples, -1)
+            memory.lay_out(number, memory.engine.program.steady[name], x)
 
     def count_events(self) -> None:
         """What the C counted, as the activity of the run."""

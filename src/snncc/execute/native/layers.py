@@ -109,7 +109,7 @@ def emit_layer(emitter: Emitter, layer: Layer) -> str:
         place = "((t - tile.t0) * (tile.i1 - tile.i0) + i - tile.i0) * (tile.x1 - tile.x0) + x - tile.x0"
         place = f"((y - tile.y0) * {tile.pitch} + {place}) * {block}"
         read = f"const {C_TYPES[plan.sums]} *a = acc + {place};"
-    # With many tiles the lists of events of a tile are made once for all blocks, with few each thread gets some blocks.
+    # With many tiles the lists of events of a tile are made once for all blocks; of few, threads share the blocks.
     return f"""\
     const int64_t plane = r->images * {grid.pixels};
     const int64_t groups = (r->images + {tile.images - 1}) / {tile.images};
@@ -118,7 +118,7 @@ def emit_layer(emitter: Emitter, layer: Layer) -> str:
     const int rows = groups * {bands * strips} < r->threads ? share : {tile.rows};
     const int bands = ({grid.height} + rows - 1) / rows;
     const int64_t tiles = groups * bands * {strips};
-    const int64_t shares = tiles >= 4 * r->threads ? 1 : {blocks};
+    const int64_t shares = smaller((4 * r->threads + tiles - 1) / tiles, {blocks});
 #pragma omp for schedule(dynamic, 1)
     for (int64_t item = 0; item < tiles * shares; item++) {{
         char *scratch = r->scratch + omp_get_thread_num() * r->scratch_size;

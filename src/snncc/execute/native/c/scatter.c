@@ -17,27 +17,35 @@ INLINE int GATHER(uint16_t *restrict row, ACC *restrict value, const void *restr
     int n = 0;
 #if defined(__AVX512VBMI2__) && defined(__AVX512VL__)
     if (sizeof(ACC) == 2 || (sizeof(ACC) == 4 && (ACC)0.5 != 0)) {
-        for (int c = 0; c < BLOCK; c += 16) {
-            const __m256i channel = _mm256_add_epi16(_mm256_cvtepi8_epi16(_mm512_castsi512_si128(lanes())),
-                                                     _mm256_set1_epi16((short)c));
-            const __m256i offset = _mm256_mullo_epi16(channel, _mm256_set1_epi16(APART));
-            __mmask16 some;
-            if (SOURCE == 2) {
-                const __m512 y = _mm512_loadu_ps((const float *)source + c);
-                some = _mm512_test_epi32_mask(_mm512_castps_si512(y), _mm512_castps_si512(y));
-                _mm512_storeu_ps((float *)value + n, _mm512_maskz_compress_ps(some, y));
-            } else {
-                const __m128i z = _mm_loadu_si128((const __m128i *)((const int8_t *)source + c));
-                some = _mm_test_epi8_mask(z, z);
-                if (sizeof(ACC) == 2)
-                    _mm256_storeu_si256((__m256i *)(value + n), _mm256_maskz_compress_epi16(some, _mm256_cvtepi8_epi16(z)));
-                else {
-                    const __m512 count = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(z));
-                    const __m512 y = amplitude ? _mm512_mul_ps(count, _mm512_loadu_ps((const float *)amplitude + c)) : count;
-                    _mm512_storeu_ps((float *)value + n, _mm512_maskz_compress_ps(some, y));
+        enum { HALVES = BLOCK == 16 ? 1 : 2 };
+        for (int c = 0; c < BLOCK; c += 32) {
+            const __m512i channel = _mm512_add_epi16(_mm512_cvtepi8_epi16(_mm512_castsi512_si256(lanes())),
+                                                     _mm512_set1_epi16((short)c));
+            const __m512i offset = _mm512_mullo_epi16(channel, _mm512_set1_epi16(APART));
+            const __mmask32 all = ~(__mmask32)0 >> (32 - 16 * HALVES);
+            const __m256i z = SOURCE == 2 ? _mm256_setzero_si256()
+                                          : _mm256_maskz_loadu_epi8(all, (const int8_t *)source + c);
+            __mmask32 some = _mm256_test_epi8_mask(z, z);
+            __m512 y[HALVES];
+            for (int h = 0; h < HALVES && sizeof(ACC) == 4; h++) {
+                if (SOURCE == 2) {
+                    y[h] = _mm512_loadu_ps((const float *)source + c + 16 * h);
+                    const __m512i bits = _mm512_castps_si512(y[h]);
+                    some |= (__mmask32)_mm512_test_epi32_mask(bits, bits) << 16 * h;
+                    continue;
                 }
+                y[h] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(h ? _mm256_extracti128_si256(z, 1) : _mm256_castsi256_si128(z)));
+                if (amplitude)
+                    y[h] = _mm512_mul_ps(y[h], _mm512_loadu_ps((const float *)amplitude + c + 16 * h));
             }
-            _mm256_storeu_si256((__m256i *)(row + n), _mm256_maskz_compress_epi16(some, offset));
+            _mm512_storeu_si512(row + n, _mm512_maskz_compress_epi16(some, offset));
+            if (sizeof(ACC) == 2)
+                _mm512_storeu_si512(value + n, _mm512_maskz_compress_epi16(some, _mm512_cvtepi8_epi16(z)));
+            for (int h = 0; h < HALVES && sizeof(ACC) == 4; h++) {
+                const __mmask16 here = (__mmask16)(some >> 16 * h);
+                const int before = h ? __builtin_popcount(some & 0xffff) : 0;
+                _mm512_storeu_ps((float *)value + n + before, _mm512_maskz_compress_ps(here, y[h]));
+            }
             n += __builtin_popcount(some);
         }
         return n;
