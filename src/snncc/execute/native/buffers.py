@@ -33,6 +33,10 @@ class Buffer:
         per = {"constant": 1, "start": 1, "count": 1, "steady": samples, "state": samples, "series": samples * steps}
         return self.size * per[self.kind]
 
+    def array(self, samples: int, steps: int) -> Array:
+        """Its memory: what it holds, else a new array, uninitialised."""
+        return aligned(self.entries(samples, steps), self.dtype) if self.data is None else self.data
+
 
 class Buffers:
     """Buffers by number, as the generated C refers to them."""
@@ -47,7 +51,9 @@ class Buffers:
 
     def constant(self, array: Array, dtype: str, label: str = "", kind: Kind = "constant") -> int:
         """A new buffer that holds an array."""
-        return self.add(kind, dtype, array.size, np.ascontiguousarray(array, dtype), label)
+        data = aligned(array.size, dtype)
+        data[:] = array.reshape(-1)
+        return self.add(kind, dtype, array.size, data, label)
 
 
 def aligned(entries: int, dtype: Any) -> Array:

@@ -70,11 +70,6 @@ class NativeEngine:
         self.outside: dict[str, float] = {}  # seconds in torch
         self.entries = 0
         self.kept: Memory | None = None
-        self.constants: dict[int, Array] = {}
-        for number, buffer in enumerate(self.source.buffers.all):
-            if buffer.data is not None:
-                self.constants[number] = aligned(buffer.data.size, buffer.dtype)
-                self.constants[number][:] = buffer.data.reshape(-1)
 
     def bytes(self, samples: int, steps: int) -> dict[str, int]:
         """What the engine allocates for a batch and a piece of `steps` steps, by kind of buffer."""
@@ -137,7 +132,7 @@ class Memory:
     piece: int
     samples: int = field(init=False)
     fresh: bool = field(init=False)
-    arrays: list[Array] = field(default_factory=list)
+    arrays: list[Array] = field(init=False)
     seconds: Array = field(init=False)
     scratch: Array = field(init=False)
     pointers: Any = field(init=False)
@@ -146,11 +141,7 @@ class Memory:
         engine = self.engine
         self.seconds = np.zeros(len(engine.source.steps))
         self.scratch = aligned(engine.source.scratch * engine.threads, np.uint8)
-        for number, buffer in enumerate(engine.source.buffers.all):
-            if buffer.data is not None:
-                self.arrays.append(engine.constants[number])
-            else:
-                self.arrays.append(aligned(buffer.entries(self.most, self.piece), buffer.dtype))
+        self.arrays = [buffer.array(self.most, self.piece) for buffer in engine.source.buffers.all]
         self.pointers = (ctypes.c_void_p * len(self.arrays))(*[a.ctypes.data for a in self.arrays])
 
     def reset(self, *, counting: bool) -> None:
