@@ -11,7 +11,7 @@ from scans import CASES, DTYPES, SHAPE, case, compare, currents
 
 from snncc.execute import fused_scan
 from snncc.execute.torch_dispatch import Place, scan
-from snncc.ir.nodes import IF, MsatIF, Neuron
+from snncc.ir.nodes import IF, CentredIF, MsatIF, Neuron, SignedIF
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -68,3 +68,22 @@ def test_without_a_compiler_torch_takes_over(monkeypatch: pytest.MonkeyPatch) ->
         assert not fused_scan.fusible(node, torch.zeros(8, 600, *SHAPE[1:]))
     finally:
         fused_scan.kernel.cache_clear()
+
+
+@pytest.mark.parametrize(("kind", "options"), CASES)
+def test_what_is_emitted_in_all(kind: type[Neuron], options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the counts alone: the sum of the outputs; neurons without counts have to be simulated."""
+    if fused_scan.kernel("cpu", torch.float64) is None:
+        pytest.skip("no C compiler")
+    monkeypatch.setattr(fused_scan, "LEAST", 0)
+    node, arrays = case(kind, options, torch.float64)
+    x = currents(kind, torch.float64)
+    before = x.clone()
+    found = fused_scan.emitted(node, x, arrays)
+    assert torch.equal(x, before)
+    if kind not in (SignedIF, CentredIF):
+        assert found is None
+        return
+    expected = scan(node, before, arrays, None, Place(samples=x.shape[1]))[0].sum(0)
+    assert found is not None
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)

@@ -48,6 +48,8 @@ EXACT = ("-ffp-contract=off", "-fno-trapping-math")
 class Scan:
     """A scan from `current` to `output`, both (T, N, size), perhaps one tensor; what a kind does not read is a dummy.
 
+    On the CPU either may stay in one place, with a stride of 0 over the steps.
+
     potential, count: (N, size), the state, overwritten. threshold, amplitude, beside, charge: (size). factor: (T, N).
     """
 
@@ -79,7 +81,7 @@ class CScan(ctypes.Structure):
     """`struct scan` of scan.c."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("steps", "samples", "size", "stride")),
+        *((name, ctypes.c_int64) for name in ("steps", "samples", "size", "stride", "written")),
         *((name, ctypes.c_int64) for name in ("rests", "kind", "levels", "threads")),
         ("cap", ctypes.c_double),
         *((name, ctypes.c_void_p) for name in TENSORS),
@@ -100,6 +102,7 @@ def c_scan(dtype: torch.dtype) -> Callable[[Scan], None]:
             samples=scan.current.shape[1],
             size=scan.threshold.numel(),
             stride=scan.current.stride(0),
+            written=scan.output.stride(0),
             rests=scan.rests,
             kind=KINDS.index(scan.kind),
             levels=scan.levels,
@@ -166,9 +169,19 @@ def fusible(node: Neuron, steps: Tensor) -> bool:
 
 
 def fused_scan(
-    node: Neuron, steps: Tensor, arrays: Mapping[str, Tensor], state: Any, first_step: int, *, keep: bool
+    node: Neuron,
+    steps: Tensor,
+    arrays: Mapping[str, Tensor],
+    state: Any,
+    first_step: int,
+    *,
+    keep: bool,
+    last: bool = False,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """A neuron over the steps (T, N, ...), overwritten unless `keep`; returns the output and the state."""
+    """A neuron over the steps (T, N, ...), overwritten unless `keep`; returns the output and the state.
+
+    last: of the output only that of the last step is kept (on the CPU).
+    """
     run, kind, order = kernel(steps.device.type, steps.dtype), kind_of(node), memory_format(steps)
     if run is None or kind is None or order is None:
         raise CompileError("no fused scan")  # `fusible` has said so
@@ -176,7 +189,8 @@ def fused_scan(
     def per_neuron(x: Tensor) -> Tensor:
         return x.to(steps.dtype).broadcast_to(node.shape).contiguous(memory_format=order)
 
-    output = steps.new_empty_strided(steps.shape, (steps[0].numel(), *steps.stride()[1:])) if keep else steps
+    apart = 0 if last else steps[0].numel()
+    output = steps.new_empty_strided(steps.shape, (apart, *steps.stride()[1:])) if keep or last else steps
     threshold, amplitude = per_neuron(arrays[node.threshold]), per_neuron(arrays[node.amplitude])
     if state is None:
         zeros = torch.zeros_like(steps[0])
@@ -232,3 +246,16 @@ def adaptive_factors(node: AdaptiveIF, steps: Tensor, threshold: Tensor, c: Tens
         c = adapted(c, x, threshold, eta=node.eta, rule=node.rule, axis=0) if node.adapt else c
         found.append(c)
     return torch.stack(found)
+
+
+def emitted(node: Neuron, steps: Tensor, arrays: Mapping[str, Tensor]) -> Tensor | None:
+    """What neurons give in all for the currents of T steps from the first on, which stay: sum_t y(t), (N, ...).
+
+    By their counts; None where they have none or no compiled scan can run.
+    """
+    if not isinstance(node, SignedIF | CentredIF) or steps.device.type != "cpu" or not fusible(node, steps):
+        return None
+    count = fused_scan(node, steps, arrays, None, 0, keep=True, last=True)[1][1]
+    if isinstance(node, CentredIF) and len(steps) != node.until:  # at its design T the centre has flowed away in whole
+        count = count + arrays[node.centre] * (min(len(steps), node.until) / max(1, node.until) - 1)
+    return count * arrays[node.amplitude]

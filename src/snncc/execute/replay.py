@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from snncc.errors import CalibrationError
+from snncc.execute.fused_scan import emitted
 from snncc.execute.torch_dispatch import resting, scan
 from snncc.execute.torch_engine import Engine
 from snncc.execute.torch_layout import Value, fold, spread, unfold
@@ -188,6 +189,11 @@ class Replay:
     def fire(self, neuron: Neuron, current: Tensor, index: int) -> Tensor:
         """The output (T, N, ...) of a neuron in one batch for its current, which is overwritten."""
         return scan(neuron, current, self.engine.arrays, None, self.session(index).place)[0]
+
+    def emitted(self, neuron: Neuron, current: Tensor, index: int) -> Tensor:
+        """The sum of that output over the steps (N, ...); the current stays."""
+        total = emitted(neuron, current, self.engine.arrays)
+        return self.fire(neuron, current.clone(), index).sum(0) if total is None else total
 
     def keep(self, name: str, index: int, steps: Tensor) -> None:
         """Store the output of an end, (T, N, ...), which is overwritten."""

@@ -10,12 +10,12 @@ enum kind { SOFT, HARD, EARLY, SIGNED, AT_ZERO, CENTRED, LEAKY_EARLY, LEAKY_SIGN
 
 struct scan {
     int64_t steps, samples, size;
-    int64_t stride;                 // from one step of the current to the next, 0 for one that stays
+    int64_t stride, written;        // from one step of the current and of the output to the next, 0 for one that stays
     int64_t rests;                  // how many of these steps the resting rate flows for
     int64_t kind, levels, threads;
     double cap;                     // infinity: none
     const REAL *current;            // (steps, samples, size); the output may lie in the same place
-    REAL *output;                   // (steps, samples, size)
+    REAL *output;                   // (steps, samples, size), or (samples, size) where each step overwrites the last
     REAL *potential, *count;        // (samples, size), the state, overwritten
     const REAL *threshold, *amplitude;                  // (size); a threshold of 0 never fires
     const REAL *beside, *charge;    // (size): a resting rate and the charge of it, or the slope of a leaky neuron
@@ -99,7 +99,7 @@ static inline __attribute__((always_inline)) void block(
     REAL *u = s->potential + sample * s->size, *n = s->count + sample * s->size;
     for (int64_t t = 0; t < s->steps; t++) {
         const REAL *x = s->current + t * s->stride + sample * s->size;
-        REAL *out = s->output + (t * s->samples + sample) * s->size;
+        REAL *out = s->output + t * s->written + sample * s->size;
         if (kind == HALVING)
             halving(s, x, out, u, n, from, to);
         else if (kind == CENTRED && t < s->rests)

@@ -62,8 +62,7 @@ def best_arrays(neuron: Neuron, replay: Replay, ann: AnnReplay, axis: int, sampl
         current = replay.current(neuron, index)
         for error, choice in zip(errors, tried, strict=True):
             arrays.update(choice)
-            output = replay.fire(neuron, current.clone(), index)
-            error += (output.sum(0) / divisor - target).square().sum_to_size(shape)
+            error += (replay.emitted(neuron, current, index) / divisor - target).square().sum_to_size(shape)
     arrays.update(given)
     others = [i + 1 for i in range(len(shape)) if i != axis]
     best = (errors + errors.mean(others, keepdim=True) if others else errors).argmin(0, keepdim=True)
