@@ -5,14 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 
 import numpy as np
 
 from snncc.execute.native.buffers import ALIGNMENT, Buffers
 from snncc.execute.native.kernels import Kernel
 from snncc.execute.native.layers import emit_layer
-from snncc.execute.native.names import C_TYPES, LOWEST, QUOTIENT, Places, comment, conv_text
+from snncc.execute.native.names import C_TYPES, LOWEST, QUOTIENT, Places, comment, conv_text, template
 from snncc.execute.native.program import Grid, Layer, Move, NumberType, Pool, Program, Route, Step, Value
 from snncc.execute.native.scatter import Scatter
 from snncc.ir.network import Array
@@ -36,11 +35,6 @@ class Source:
     scratch: int
     #: For each step and convolution the density from which tiles are computed densely; None where events are scattered.
     dense_from: tuple[tuple[float | None, ...], ...]
-
-
-def template(name: str) -> str:
-    """A text of the folder `c/`."""
-    return (resources.files("snncc.execute.native") / "c" / name).read_text(encoding="utf-8")
 
 
 @dataclass(slots=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 
 import numpy as np
 
-from snncc.execute.native.names import C_TYPES
+from snncc.execute.native.names import C_TYPES, instance
 from snncc.execute.native.program import Grid, Layer, Route, Term
 from snncc.execute.native.scatter import Scatter
 from snncc.ir.network import Array
@@ -64,13 +63,10 @@ class Kernel:
     @property
     def text(self) -> str:
         """Its C."""
-        vector = f"vector_{self.dtype}_{self.out_block}"
+        own = {name: f"{self.name}_{name.lower()}" for name in ("LIST", "LISTS", "LINE", "PATCH", "DENSE", "ROW")}
         definitions = {
             "NAME": self.name,
-            "LIST": f"{self.name}_list",
-            "LISTS": f"{self.name}_lists",
-            "LINE": f"{self.name}_line",
-            "ACC": C_TYPES[self.dtype],
+            **own,
             "SUM": C_TYPES[self.wide or self.dtype],
             "WIDE": int(self.wide is not None),
             "OB": self.out_block,
@@ -80,25 +76,10 @@ class Kernel:
             "BLOCK": self.block,
             "LEVELS": self.levels,
             "PIXELS": self.pixels,
-            "PATCH": f"{self.name}_patch",
-            "DENSE": f"{self.name}_dense",
-            "ROW": f"{self.name}_row",
             "DENSE_PIXELS": DENSE_PIXELS[min(self.registers, 4)],
             "REGISTERS": self.registers,
-            "VECTOR": vector,
         }
-        guard = f"HAS_{vector}".upper()
-        width = min(REGISTER, self.row)
-        typedef = f"typedef {C_TYPES[self.dtype]} {vector} __attribute__((vector_size({width}), may_alias));"
-        folder = resources.files("snncc.execute.native") / "c"
-        return "\n".join(
-            [
-                f"#ifndef {guard}\n#define {guard}\n{typedef}\n#endif",
-                *[f"#define {key} {value}" for key, value in definitions.items()],
-                *[(folder / name).read_text(encoding="utf-8") for name in ("conv.c", "dense.c")],
-                *[f"#undef {key}" for key in definitions],
-            ]
-        )
+        return instance(("conv.c", "dense.c"), self.dtype, min(REGISTER, self.row), definitions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

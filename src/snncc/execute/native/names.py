@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 
 from snncc.execute.native.program import Grid, Layer, Pool, Step, Term
 from snncc.frontend.names import safe_name
@@ -79,3 +81,23 @@ def conv_text(
         **more,
     }
     return "(struct conv){" + ", ".join(f".{name} = {value}" for name, value in fields.items()) + "}"
+
+
+def instance(files: tuple[str, ...], dtype: str, width: int, definitions: Mapping[str, object]) -> str:
+    """Text of the folder `c/` for ACC, a number type, and VECTOR, a vector of so many bytes, with more definitions."""
+    vector = f"vector_{dtype}_{width}"
+    defined = {"ACC": C_TYPES[dtype], "VECTOR": vector, **definitions}
+    typedef = f"typedef {C_TYPES[dtype]} {vector} __attribute__((vector_size({width}), may_alias));"
+    return "\n".join(
+        [
+            f"#ifndef HAS_{vector.upper()}\n#define HAS_{vector.upper()}\n{typedef}\n#endif",
+            *[f"#define {key} {value}" for key, value in defined.items()],
+            *[template(name) for name in files],
+            *[f"#undef {key}" for key in defined],
+        ]
+    )
+
+
+def template(name: str) -> str:
+    """A text of the folder `c/`."""
+    return (resources.files("snncc.execute.native") / "c" / name).read_text(encoding="utf-8")

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import resources
 
 import numpy as np
 
-from snncc.execute.native.names import C_TYPES
+from snncc.execute.native.names import C_TYPES, instance
 from snncc.execute.native.program import Term
 from snncc.ir.network import Array
 
@@ -70,19 +69,14 @@ class Scatter:
         """Its C."""
         size = np.dtype(self.dtype).itemsize
         width = min(REGISTER, self.together * size)
-        vector = f"scatter_{self.dtype}_{width}"
+        own = {name: f"{self.name}_{name.lower()}" for name in ("LIST", "GATHER", "ADD", "LINE")}
         definitions = {
             "NAME": self.name,
-            "LIST": f"{self.name}_list",
-            "GATHER": f"{self.name}_gather",
-            "ADD": f"{self.name}_add",
-            "LINE": f"{self.name}_line",
-            "ACC": C_TYPES[self.dtype],
+            **own,
             "SUM": C_TYPES[self.wide or self.dtype],
             "WIDE": int(self.wide is not None),
             "OB": self.out_block,
             "SUB": self.together,
-            "VECTOR": vector,
             "REGISTERS": self.together * size // width,
             "KY": self.taps[0],
             "KX": self.taps[1],
@@ -91,12 +85,7 @@ class Scatter:
             "SOURCE": self.source,
             "BLOCK": self.block,
         }
-        guard = f"HAS_{vector}".upper()
-        typedef = f"typedef {C_TYPES[self.dtype]} {vector} __attribute__((vector_size({width}), may_alias));"
-        text = (resources.files("snncc.execute.native") / "c" / "scatter.c").read_text(encoding="utf-8")
-        defined = [f"#define {key} {value}" for key, value in definitions.items()]
-        undefined = [f"#undef {key}" for key in definitions]
-        return "\n".join([f"#ifndef {guard}\n#define {guard}\n{typedef}\n#endif", *defined, text, *undefined])
+        return instance(("scatter.c",), self.dtype, width, definitions)
 
     def packed(self, term: Term, weight: Array, outputs: int) -> Array:
         """Weights as (out blocks, parts of a block, in blocks, channels, ky, kx, outputs together).
