@@ -16,7 +16,7 @@ from snncc import auto, pipeline
 from snncc import manifest as manifests
 from snncc import recipe as recipes
 from snncc.assemble import bundle_files, timings
-from snncc.bundle import Bundle, newest_bundle, open_bundle
+from snncc.bundle import Bundle, open_bundle, opened_bundle
 from snncc.compare import compare as compare
 from snncc.data import Dataset, Preprocessing
 from snncc.emit import EmitOptions, Target
@@ -245,7 +245,7 @@ def simulate(
 
     if profile and engine != "native":
         raise UsageError(f"--profile measures the native engine, not {engine}", cure="add --engine native")
-    opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle) if bundle else newest_bundle(Path()))
+    opened = opened_bundle(bundle)
     manifest, network, truth = opened.manifest, opened.network, opened.truth()
     steps = manifest.timesteps if timesteps is None else timesteps
     used = data if isinstance(data, Dataset) else opened.data(Path(data), truth) if data else opened.samples(truth)
@@ -297,7 +297,7 @@ def report(
 
     Another T, other data, rasters or `diagnose` (the loss by layer, on `samples`) are measured and kept under runs/.
     """
-    opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle) if bundle else newest_bundle(Path()))
+    opened = opened_bundle(bundle)
     steps = opened.manifest.timesteps if timesteps is None else timesteps
     if steps == opened.manifest.timesteps and data is None and not rasters and not diagnose:
         return make.Reported(report=opened.report(), folder=opened.path)

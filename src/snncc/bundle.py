@@ -182,3 +182,8 @@ def newest_bundle(folder: Path) -> Path:
     if not found:
         raise BundleError("there is no bundle (*.snn) here", cure="run `snncc convert MODEL` first, or name the bundle")
     return max(found, key=lambda p: ((p / "manifest.json").stat().st_mtime_ns, p.name))
+
+
+def opened_bundle(bundle: Bundle | str | Path | None) -> Bundle:
+    """A bundle as it is, or opened: at its path, or the newest one here."""
+    return bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle) if bundle else newest_bundle(Path()))

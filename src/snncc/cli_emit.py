@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snncc.cli_options import emit_options
+from snncc.cli_options import emit_options, given_or_newest
 
 if TYPE_CHECKING:
     from snncc.emit import EmitOptions
@@ -27,11 +27,8 @@ def emit_command(bundle: Path | None, target: Any, emit_options: EmitOptions, qu
     The files lie under integer/, onnx/ or nir/ of the bundle and are hashed in its manifest; torch is model.py.
     """
     from snncc import api, console
-    from snncc.bundle import newest_bundle
 
-    if bundle is None:
-        bundle = newest_bundle(Path())
-        console.notice(f"no bundle given: using {bundle.name}")
+    bundle = given_or_newest(bundle)
     made = api.emit(bundle, to=target, options=emit_options)
     for note in made.notes:
         console.notice(note)

@@ -127,3 +127,14 @@ def parse_steps(text: str) -> tuple[int, ...]:
     if not found or found[0] < 1 or found[-1] > 1 << 20:
         raise UsageError(f"--timesteps {text!r} is not a list of time steps", cure="for example --timesteps 2,4,8,16")
     return tuple(found)
+
+
+def given_or_newest(bundle: Path | None) -> Path:
+    """The bundle that a command was given, else the newest one here, which is named."""
+    from snncc import console
+    from snncc.bundle import newest_bundle
+
+    if bundle is None:
+        bundle = newest_bundle(Path())
+        console.notice(f"no bundle given: using {bundle.name}")
+    return bundle

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from snncc.cli_options import JSON, MODEL, QUIET, SHAPE, parse_numbers, parse_shapes, parse_steps
+from snncc.cli_options import JSON, MODEL, QUIET, SHAPE, given_or_newest, parse_numbers, parse_shapes, parse_steps
 from snncc.errors import UsageError
 
 
@@ -37,14 +37,11 @@ def report_command(
 ) -> None:
     """Show the report of BUNDLE (default: the newest *.snn here): what was lost, where and why."""
     from snncc import api, console, console_report, manifest
-    from snncc.bundle import newest_bundle, open_bundle
+    from snncc.bundle import open_bundle
     from snncc.report.attribution import layers_of, runs_of
     from snncc.report.labels import short_names
 
-    if bundle is None:
-        bundle = newest_bundle(Path())
-        console.notice(f"no bundle given: using {bundle.name}")
-    opened = open_bundle(bundle)
+    opened = open_bundle(given_or_newest(bundle))
     layers = layers_of(opened.network)
     named = {short: name for name, short in short_names(layers).items()} | {name: name for name in layers}
     if unknown := sorted(set(rasters) - set(named)):

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from snncc.cli_options import JSON, QUIET
+from snncc.cli_options import JSON, QUIET, given_or_newest
 
 
 @click.command("simulate")
@@ -45,12 +45,9 @@ def simulate_command(
 ) -> None:
     """Simulate BUNDLE (default: the newest *.snn here) on data, beside its ANN."""
     from snncc import api, console, manifest
-    from snncc.bundle import newest_bundle, open_bundle
+    from snncc.bundle import open_bundle
 
-    if bundle is None:
-        bundle = newest_bundle(Path())
-        console.notice(f"no bundle given: using {bundle.name}")
-    opened = open_bundle(bundle)
+    opened = open_bundle(given_or_newest(bundle))
     design = opened.manifest.timesteps
     if timesteps is not None and timesteps != design:
         console.notice(f"T={timesteps} asked for; the bundle was converted for T={design}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from snncc import manifest as manifests
-from snncc.bundle import Bundle, newest_bundle, open_bundle, read_member
+from snncc.bundle import Bundle, opened_bundle, read_member
 from snncc.emit import EmitOptions, Emitted, Source, Target, emit_files, with_notes
 from snncc.errors import BundleError
 from snncc.integer.files import FOLDER, network_names
@@ -23,7 +23,7 @@ def emit(bundle: Path | str | Bundle | None = None, *, to: Target, options: Emit
     The bundle is exchanged in one step, and what it held before is kept. Raises EmitError for what the target cannot
     say, and BundleError; the bundle is then as it was.
     """
-    opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle) if bundle else newest_bundle(Path()))
+    opened = opened_bundle(bundle)
     truth, manifest = opened.truth(), opened.manifest
     source = Source(
         network=opened.network,

@@ -108,51 +108,31 @@ INLINE void clear(real *state, int64_t n)
         state[k] = 0;
 }
 
-/* Spikes of either sign, and the events of each neuron, summed over images and steps. */
-INLINE void count_spikes(const int8_t *restrict z, int64_t times, int64_t size, int64_t *signs, int32_t *restrict events)
-{
-#pragma omp for schedule(static)
-    for (int64_t first = 0; first < size; first += 1024) {
-        const int64_t last = smaller(first + 1024, size);
-        int64_t positive = 0, negative = 0;
-        for (int64_t k = 0; k < times; k++) {
-            int32_t above = 0, below = 0;
-            for (int64_t i = first; i < last; i++) {
-                const int8_t s = z[k * size + i];
-                above += s > 0 ? s : 0;
-                below += s < 0 ? -s : 0;
-                events[i] += s != 0;
-            }
-            positive += above;
-            negative += below;
-        }
-#pragma omp atomic
-        signs[0] += positive;
-#pragma omp atomic
-        signs[1] += negative;
+/* The events of each entry of a series, those that are not zero, and all of either sign (counts: spikes), summed over images
+ * and steps. AMOUNT: what an event adds to its sign. */
+#define COUNT(NAME, TYPE, AMOUNT)                                                                                     \
+    INLINE void NAME(const TYPE *restrict y, int64_t times, int64_t size, int64_t *signs, int32_t *restrict events)   \
+    {                                                                                                                 \
+        _Pragma("omp for schedule(static)") for (int64_t first = 0; first < size; first += 1024)                      \
+        {                                                                                                             \
+            const int64_t last = smaller(first + 1024, size);                                                         \
+            int64_t positive = 0, negative = 0;                                                                       \
+            for (int64_t k = 0; k < times; k++) {                                                                     \
+                int32_t above = 0, below = 0;                                                                         \
+                for (int64_t i = first; i < last; i++) {                                                              \
+                    const TYPE s = y[k * size + i];                                                                   \
+                    above += s > 0 ? (int32_t)AMOUNT(s) : 0;                                                          \
+                    below += s < 0 ? (int32_t)AMOUNT(-s) : 0;                                                         \
+                    events[i] += s != 0;                                                                              \
+                }                                                                                                     \
+                positive += above;                                                                                    \
+                negative += below;                                                                                    \
+            }                                                                                                         \
+            _Pragma("omp atomic") signs[0] += positive;                                                               \
+            _Pragma("omp atomic") signs[1] += negative;                                                               \
+        }                                                                                                             \
     }
-}
-
-/* Entries of a series that are not zero, summed over images and steps; all those of either sign. */
-INLINE void count_values(const real *restrict y, int64_t times, int64_t size, int64_t *signs, int32_t *restrict events)
-{
-#pragma omp for schedule(static)
-    for (int64_t first = 0; first < size; first += 1024) {
-        const int64_t last = smaller(first + 1024, size);
-        int64_t positive = 0, negative = 0;
-        for (int64_t k = 0; k < times; k++) {
-            int32_t above = 0, below = 0;
-            for (int64_t i = first; i < last; i++) {
-                above += y[k * size + i] > 0;
-                below += y[k * size + i] < 0;
-                events[i] += y[k * size + i] != 0;
-            }
-            positive += above;
-            negative += below;
-        }
-#pragma omp atomic
-        signs[0] += positive;
-#pragma omp atomic
-        signs[1] += negative;
-    }
-}
+#define MAGNITUDE(s) (s)
+#define ONE(s) 1
+COUNT(count_spikes, int8_t, MAGNITUDE)
+COUNT(count_values, real, ONE)
