@@ -48,6 +48,17 @@ def test_it_gives_the_same_files_as_convert(bundle: Path, tmp_path: Path) -> Non
     assert files(bundle) == again
 
 
+@pytest.mark.parametrize("command", [["emit", "--to", "onnx"], ["simulate", "--quiet"], ["report", "--quiet"]])
+def test_without_a_bundle_the_newest_one_here_is_named(
+    command: list[str], bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bundle.parent)
+    result = CliRunner().invoke(cli, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "no bundle given: using net.snn" in result.output
+    assert any(bundle.glob("onnx/*.onnx")) == (command[0] == "emit")
+
+
 def test_a_changed_bundle_is_left_alone(bundle: Path) -> None:
     (bundle / "model.py").write_text("print(1)")
     before = files(bundle)
