@@ -13,6 +13,7 @@ from onnx import numpy_helper
 from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 from snncc.errors import DataError, ModelError, UsageError
+from snncc.execute.exact_integers import exact_products
 from snncc.execute.inputs import InputSpec, shown
 
 __all__ = ["InputSpec", "Truth"]
@@ -202,14 +203,15 @@ class Truth:
         if exposed not in self._sessions:
             options = ort.SessionOptions()
             options.log_severity_level = _FATAL
+            options.add_session_config_entry("session.disable_quant_qdq", "1")  # QDQ models in floats, as they say
             if self._threads is not None:
                 options.intra_op_num_threads = self._threads
-            model = self._proto
+            model = exact_products(self._proto)
             if exposed:
                 # Optimisation would fuse an exposed value with its neighbours, or change how it rounds.
                 options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-                model = onnx.ModelProto()
-                model.CopyFrom(self._proto)
+                plain, model = model, onnx.ModelProto()
+                model.CopyFrom(plain)
                 model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(exposed))
             try:
                 session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
