@@ -22,11 +22,11 @@ sys.path.insert(0, str(Path(__file__).parent / "accuracy"))
 
 from networks import RESNET20, Model, cifar, drawn
 
-from snncc import pipeline, recipe
-from snncc.data import Dataset
-from snncc.execute.memory import keep_freed_memory
+from snncc.conversion import pipeline, recipe
+from snncc.data.dataset import Dataset
 from snncc.execute.plan import plan
-from snncc.execute.torch_engine import Engine
+from snncc.execute.torch.engine import Engine
+from snncc.execute.torch.memory import keep_freed_memory
 from snncc.ir.network import Network
 
 

@@ -22,10 +22,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from snncc import api
-from snncc.bundle import open_bundle
-from snncc.data import Dataset
-from snncc.frontend.from_torch import export
-from snncc.report.make import report_files
+from snncc.bundles.bundle import open_bundle
+from snncc.data.dataset import Dataset
+from snncc.frontend.files.from_torch import export
+from snncc.reports.make import report_files
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import torch
 
-from snncc.bundle import open_bundle
+from snncc.bundles.bundle import open_bundle
 from snncc.execute.plan import plan
-from snncc.execute.torch_engine import Engine
+from snncc.execute.torch.engine import Engine
 
 
 def fastest(run: Callable[[], object], repeats: int) -> float:

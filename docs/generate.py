@@ -10,14 +10,14 @@ from typing import get_args
 
 import msgspec
 
-from snncc.frontend.coverage import coverage
-from snncc.frontend.lower import LOWERINGS
+from snncc.conversion.recipe import PassEntry, Recipe, load_recipe, methods
+from snncc.frontend.operators.coverage import coverage
+from snncc.frontend.operators.lower import LOWERINGS
 from snncc.ir.nodes import AnyNode
 from snncc.ir.operators import OPERATORS
-from snncc.recipe import PassEntry, Recipe, load_recipe, methods
-from snncc.simulation import Counted, Executor
-from snncc.transform import TRANSFORMS
+from snncc.simulation.run import Counted, Executor
 from snncc.transform.base import Context
+from snncc.transform.passes import TRANSFORMS
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- generated: {} -->", "<!-- end of {} -->"

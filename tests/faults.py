@@ -25,14 +25,14 @@ import torch
 
 from small_models import normal, parsed
 from snncc import api
-from snncc import manifest as manifests
-from snncc.bundle import open_bundle
-from snncc.data import Dataset, Preprocessing
+from snncc.bundles import manifest as manifests
+from snncc.bundles.bundle import open_bundle
+from snncc.bundles.output import write_folder
+from snncc.data.dataset import Dataset, Preprocessing
 from snncc.errors import SnnccError
-from snncc.finetune import checkpoint
-from snncc.finetune.run import finetune
-from snncc.finetune.settings import Settings
-from snncc.output import write_folder
+from snncc.training import checkpoint
+from snncc.training.run import finetune
+from snncc.training.settings import Settings
 from snncc.zoo.plan import Choices, plan
 from snncc.zoo.results import finished, key_of
 from snncc.zoo.worker import work

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from snncc.execute.early_exit import PIECE
+from snncc.execute.torch.early_exit import PIECE
 from snncc.ir.network import Network
-from snncc.simulation import EarlyExecutor, output_first
+from snncc.simulation.run import EarlyExecutor, output_first
 
 
 @dataclass

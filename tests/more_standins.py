@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from small_models import normal
-from snncc.frontend.from_torch import export
+from snncc.frontend.files.from_torch import export
 from standins import SAMPLES, Standin, made
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from small_models import Case, dataset, lowered, normal, parsed
-from snncc import recipe
+from snncc.conversion import recipe
 from snncc.ir.network import Network
 
 #: Floor(v/s + 1/2), LSQ with Round, QCFS, a ReLU before, and a QuantizeLinear pair: levels 3, steps 0.5 and 0.25.

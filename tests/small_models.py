@@ -10,15 +10,15 @@ import numpy as np
 import onnx
 from onnx import parser
 
-from snncc.calibrate.values import AnnValues
-from snncc.data import Dataset, Preprocessing
-from snncc.execute.ann import Truth
-from snncc.frontend.lower import lowered_network
-from snncc.frontend.normalize import normalize
-from snncc.frontend.samples import samples_first
+from snncc.ann.truth import Truth
+from snncc.conversion.recipe import BY_NAME
+from snncc.data.dataset import Dataset, Preprocessing
+from snncc.frontend.normal.normalize import normalize
+from snncc.frontend.normal.samples import samples_first
+from snncc.frontend.operators.lower import lowered_network
 from snncc.ir.network import Network
-from snncc.recipe import BY_NAME
 from snncc.transform.base import Context
+from snncc.transform.values import AnnValues
 
 
 def parsed(graph: str, *, opset: int = 17, **weights: Any) -> onnx.ModelProto:

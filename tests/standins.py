@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from small_models import normal, parsed
-from snncc.frontend.from_torch import export
+from snncc.frontend.files.from_torch import export
 
 Inputs = dict[str, np.ndarray]
 Standin = tuple[onnx.ModelProto, Inputs]

@@ -14,9 +14,9 @@ from torch import nn
 
 import snncc
 from snncc import api
-from snncc.bundle import network_bytes, network_from, open_bundle
+from snncc.bundles.bundle import network_bytes, network_from, open_bundle
 from snncc.errors import BundleError, UnsupportedModel
-from snncc.execute.torch_engine import Engine
+from snncc.execute.torch.engine import Engine
 
 DIGITS = Path(__file__).parents[1] / "examples" / "digits"
 

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from code_blocks import ELSEWHERE, MARKER, PAGES, ROOT, SHELL, Block, blocks
 from snncc import api
-from snncc.cli import cli
+from snncc.cli.commands import cli
 from snncc.zoo.plan import Choices, plan
 
 DIGITS = ROOT / "examples" / "digits"

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from small_models import dataset, lowered, normal, parsed
-from snncc import pipeline
+from snncc.conversion import pipeline
+from snncc.conversion.recipe import load_method, steps, with_options
 from snncc.execute import reference
-from snncc.execute.torch_engine import Engine
-from snncc.recipe import load_method, steps, with_options
+from snncc.execute.torch.engine import Engine
 
 STEPS = (16, 64, 256, 512)
 

@@ -7,7 +7,7 @@ import importlib.util
 import re
 from pathlib import Path
 
-from snncc.recipe import methods
+from snncc.conversion.recipe import methods
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").glob("**/README.md"))]

@@ -13,8 +13,8 @@ import torch
 from click.testing import CliRunner
 
 from code_blocks import ROOT, blocks
-from snncc.bundle import open_bundle
-from snncc.cli import cli
+from snncc.bundles.bundle import open_bundle
+from snncc.cli.commands import cli
 from snncc.ir.classes import operations, shares
 from snncc.ir.nodes import Linear
 

@@ -49,7 +49,7 @@ def broken_rules(source: str, filename: str) -> Iterator[str]:
                 yield f"{filename}:{node.lineno} raise Exception"
             case ast.ExceptHandler(type=None):
                 yield f"{filename}:{node.lineno} bare except"
-            case ast.Import() | ast.ImportFrom() if "rich" in imports(node) and filename != "console.py":
+            case ast.Import() | ast.ImportFrom() if "rich" in imports(node) and filename != "cli/console.py":
                 yield f"{filename}:{node.lineno} imports rich"
             case _:
                 pass
@@ -70,7 +70,7 @@ def test_file_keeps_the_rules(file: Path) -> None:
         ("a.py", "raise Exception"),
         ("a.py", "try:\n    pass\nexcept:\n    pass"),
         ("a.py", "def f():\n    from rich.table import Table"),
-        ("report/console.py", "import rich"),
+        ("reports/console.py", "import rich"),
         ("ir/utils.py", ""),
         ("helpers.py", ""),
         ("a.py", "\n" * MAX_LINES),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from small_models import dataset, lowered, normal, parsed
-from snncc import pipeline, recipe
+from snncc.conversion import pipeline, recipe
 from snncc.ir.text import to_text
 
 GOLDEN = Path(__file__).parent / "golden"

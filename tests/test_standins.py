@@ -14,11 +14,11 @@ import torch
 from more_standins import MORE
 from small_models import dataset, lowered, normal, parsed
 from snncc import api
+from snncc.conversion.verify import rows
 from snncc.errors import ModelError, SnnccError
-from snncc.execute.torch_engine import Engine
+from snncc.execute.torch.engine import Engine
 from snncc.ir.masks import MASK
 from snncc.ir.network import Network
-from snncc.verify import rows
 from standins import SHAPES, STANDINS, Inputs
 
 STEPS = (64, 512)

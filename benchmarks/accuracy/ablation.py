@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from networks import RESNET20, Model, cifar, drawn, sheets
 
-from snncc import recipe
-from snncc.data import Dataset
+from snncc.conversion import recipe
+from snncc.data.dataset import Dataset
 from snncc.execute.plan import plan
-from snncc.execute.synchronous import Synchronous
-from snncc.execute.torch_engine import Engine
+from snncc.execute.torch.engine import Engine
+from snncc.execute.torch.synchronous import Synchronous
 from snncc.ir.network import Network
 from snncc.ir.nodes import NEURONS
 

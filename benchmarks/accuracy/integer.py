@@ -21,11 +21,11 @@ import torch
 from networks import NORMALIZED, RAW, RESNET20, model, sheet, sheets
 from speech import spoken_digits
 
-from snncc import recipe
-from snncc.data import Dataset, Preprocessing
+from snncc.conversion import recipe
+from snncc.data.dataset import Dataset, Preprocessing
 from snncc.execute.native.executor import native_executor, native_integers
 from snncc.integer import lower
-from snncc.simulation import Executor
+from snncc.simulation.run import Executor
 
 CALIBRATED, TIMESTEPS, BATCH = 256, 8, 50
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"

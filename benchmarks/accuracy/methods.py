@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from networks import RESNET20, SHEET, cifar, drawn, final_images, sheets, spiking_choices
 
-from snncc import recipe
-from snncc.compare import depends_on_timesteps
-from snncc.data import Dataset
+from snncc.conversion import recipe
+from snncc.data.dataset import Dataset
 from snncc.ir.network import Network
+from snncc.study.comparison import depends_on_timesteps
 
 METHODS = ("rate", "rmp", "opi", "dnisnm", "chen", "msat", "burst", "calibration", "ltb", "matched")
 TIMESTEPS = (4, 8, 16, 32, 64, 128)

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from snncc import pipeline, recipe
-from snncc.data import Dataset, Preprocessing
-from snncc.execute.ann import Truth
+from snncc.ann.truth import Truth
+from snncc.conversion import pipeline, recipe
+from snncc.data.dataset import Dataset, Preprocessing
 from snncc.execute.plan import plan
-from snncc.execute.torch_engine import Engine
-from snncc.frontend.load import load
-from snncc.frontend.lower import lowered_network
-from snncc.frontend.normalize import normalize
-from snncc.frontend.samples import samples_first
+from snncc.execute.torch.engine import Engine
+from snncc.frontend.files.load import load
+from snncc.frontend.normal.normalize import normalize
+from snncc.frontend.normal.samples import samples_first
+from snncc.frontend.operators.lower import lowered_network
 from snncc.ir.network import Network
 
 RESNET20 = "models/akamaster__resnet20_op13.onnx"

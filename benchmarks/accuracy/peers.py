@@ -22,10 +22,10 @@ import torch
 from networks import RESNET20, Model, cifar, drawn, final_images, spiking_choices
 from torch import Tensor, nn
 
-from snncc import recipe
-from snncc.compare import depends_on_timesteps
-from snncc.data import Dataset
+from snncc.conversion import recipe
+from snncc.data.dataset import Dataset
 from snncc.ir.nodes import Conv, Linear
+from snncc.study.comparison import depends_on_timesteps
 
 
 class Block(nn.Module):

@@ -19,9 +19,9 @@ import torch
 from networks import RAW, model, sheets, spiking_choices
 from speech import spoken_digits
 
-from snncc import recipe
-from snncc.compare import depends_on_timesteps
-from snncc.data import Preprocessing
+from snncc.conversion import recipe
+from snncc.data.dataset import Preprocessing
+from snncc.study.comparison import depends_on_timesteps
 
 SCALED = Preprocessing(scale=1 / 255)
 LARGEST, JUDGED = 1024, 2000  # samples to calibrate and to judge

@@ -17,7 +17,9 @@ import atheris
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 with atheris.instrument_imports(include=["snncc"]):
-    from snncc import api, data, recipe
+    from snncc import api
+    from snncc.conversion import recipe
+    from snncc.data import dataset as data
     from snncc.errors import InvariantBroken, SnnccError
     from snncc.zoo import plan
 

@@ -136,8 +136,8 @@ def make_npz(rng: random.Random, folder: Path) -> Path:
 
 
 def read_npz(path: Path) -> object:
-    from snncc.data import Preprocessing, read
-    from snncc.execute.inputs import InputSpec
+    from snncc.data.dataset import Preprocessing, read
+    from snncc.data.inputs import InputSpec
 
     spec = InputSpec(name="x", shape=(None, 4), dtype=np.dtype(np.float32))
     found = [
@@ -147,7 +147,7 @@ def read_npz(path: Path) -> object:
 
 
 def make_recipe(rng: random.Random, folder: Path) -> Path:
-    from snncc import recipe
+    from snncc.conversion import recipe
 
     shipped = recipe.methods()
     data = shipped[rng.choice(sorted(shipped))].read_bytes()
@@ -156,7 +156,7 @@ def make_recipe(rng: random.Random, folder: Path) -> Path:
 
 
 def read_recipe(path: Path) -> object:
-    from snncc import recipe
+    from snncc.conversion import recipe
 
     return recipe.steps(recipe.load_recipe(path))
 
@@ -218,8 +218,8 @@ def read_bundle(path: Path) -> object:
     """Open it, build the module, read the report, and run the ANN and the network on its samples."""
     import torch
 
-    from snncc.bundle import open_bundle
-    from snncc.module import SpikingModule
+    from snncc.bundles.bundle import open_bundle
+    from snncc.execute.torch.module import SpikingModule
 
     opened = open_bundle(path)
     opened.report()

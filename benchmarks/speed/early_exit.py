@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from contenders import fastest
 
-from snncc.bundle import open_bundle
-from snncc.early_exit import Exits, early_tally, margin_rule
-from snncc.execute.engines import executor
+from snncc.bundles.bundle import open_bundle
 from snncc.execute.plan import plan
-from snncc.simulation import Executor, choices, output_first
+from snncc.simulation.early_exit import Exits, early_tally, margin_rule
+from snncc.simulation.engines import executor
+from snncc.simulation.run import Executor, choices, output_first
 
 
 def main() -> None:

@@ -21,9 +21,9 @@ import torch.nn.functional as F
 from contenders import fastest
 
 from snncc.execute.native.buffers import aligned
-from snncc.execute.native.build import Run, compiled, load
 from snncc.execute.native.emit import emit
 from snncc.execute.native.program import Grid, Layer, Program, Term, Value
+from snncc.functions.compiled import Run, compiled, load
 from snncc.ir.nodes import Input
 
 STEPS, DENSITIES = 8, (0.25, 0.1, 0.05)

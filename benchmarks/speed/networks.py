@@ -28,8 +28,8 @@ from contenders import fastest
 from torch import nn
 
 from snncc import api
-from snncc.bundle import open_bundle
-from snncc.data import Dataset, Preprocessing
+from snncc.bundles.bundle import open_bundle
+from snncc.data.dataset import Dataset, Preprocessing
 from snncc.errors import EmitError
 from snncc.execute.native.engine import NativeEngine
 from snncc.execute.native.executor import NativeExecutor, NativeIntegers

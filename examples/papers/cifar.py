@@ -20,8 +20,8 @@ from mnist_lenet import data_folder
 from PIL import Image
 from torch import Tensor, nn
 
-from snncc.data import Dataset, Preprocessing
-from snncc.frontend.from_torch import export
+from snncc.data.dataset import Dataset, Preprocessing
+from snncc.frontend.files.from_torch import export
 
 PREPROCESSING = Preprocessing(
     scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), layout="nhwc-to-nchw"

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from snncc.data import Dataset, Preprocessing
-from snncc.frontend.from_torch import export
+from snncc.data.dataset import Dataset, Preprocessing
+from snncc.frontend.files.from_torch import export
 
 HELD_OUT = 10_000
 PREPROCESSING = Preprocessing(scale=1 / 255)

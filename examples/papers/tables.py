@@ -11,21 +11,21 @@ import numpy as np
 import onnx
 from torch import Tensor
 
-from snncc import pipeline, recipe
-from snncc.certify import Certificate
-from snncc.data import Dataset
-from snncc.execute.ann import Truth
+from snncc.ann.truth import Truth
+from snncc.conversion import pipeline, recipe
+from snncc.conversion.certify import Certificate
+from snncc.conversion.pipeline import Outcome
+from snncc.conversion.recipe import Recipe
+from snncc.data.dataset import Dataset
 from snncc.execute.plan import plan
-from snncc.execute.torch_engine import Engine
-from snncc.frontend.load import load
-from snncc.frontend.lower import lowered_network
-from snncc.frontend.normalize import normalize
-from snncc.frontend.samples import samples_first
+from snncc.execute.torch.engine import Engine
+from snncc.frontend.files.load import load
+from snncc.frontend.normal.normalize import normalize
+from snncc.frontend.normal.samples import samples_first
+from snncc.frontend.operators.lower import lowered_network
 from snncc.ir.network import Network
 from snncc.ir.nodes import NEURONS, Node
-from snncc.metrics import firing_rate
-from snncc.pipeline import Outcome
-from snncc.recipe import Recipe
+from snncc.simulation.metrics import firing_rate
 
 Option = tuple[str, str, Any]
 

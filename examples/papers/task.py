@@ -12,7 +12,7 @@ from cifar import images_for
 from mnist_lenet import float_model, mnist
 from tables import ann_accuracy
 
-from snncc.data import Dataset
+from snncc.data.dataset import Dataset
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,39 +12,40 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import onnx
 
-from snncc import auto, pipeline
-from snncc import manifest as manifests
-from snncc import recipe as recipes
-from snncc.assemble import bundle_files, timings
-from snncc.bundle import Bundle, open_bundle, opened_bundle
-from snncc.compare import compare as compare
-from snncc.data import Dataset, Preprocessing
-from snncc.emit import EmitOptions, Target
-from snncc.emit_bundle import emit as emit
+from snncc.ann.truth import Truth
+from snncc.bundles import manifest as manifests
+from snncc.bundles.assemble import bundle_files, timings
+from snncc.bundles.bundle import Bundle, open_bundle, opened_bundle
+from snncc.bundles.emit_bundle import emit as emit
+from snncc.bundles.manifest import Manifest
+from snncc.bundles.output import refuse_existing, write_folder, write_run
+from snncc.bundles.targets import EmitOptions, Target
+from snncc.conversion import pipeline
+from snncc.conversion import recipe as recipes
+from snncc.conversion.pipeline import Progress, Record, quiet
+from snncc.conversion.recipe import Recipe
+from snncc.conversion.sources import described, model_name, sources
+from snncc.data.dataset import Dataset, Preprocessing
 from snncc.errors import UsageError
-from snncc.execute.ann import Truth
 from snncc.execute.plan import plan
+from snncc.frontend.files.load import load as load_model
 from snncc.frontend.inspect import Inspection, inspect
-from snncc.frontend.load import load as load_model
-from snncc.frontend.lower import lowered_network
-from snncc.frontend.normalize import normalize
-from snncc.frontend.samples import Dims, samples_first
+from snncc.frontend.normal.normalize import normalize
+from snncc.frontend.normal.samples import Dims, samples_first
+from snncc.frontend.operators.lower import lowered_network
 from snncc.ir.network import Network
-from snncc.manifest import Manifest
-from snncc.output import refuse_existing, write_folder, write_run
-from snncc.pipeline import Progress, Record, quiet
-from snncc.recipe import Recipe
-from snncc.report import make
-from snncc.report.attribution import SAMPLES as ATTRIBUTED
-from snncc.simulation import Simulation, simulation
-from snncc.sources import described, model_name, sources
+from snncc.reports import make
+from snncc.reports.attribution import SAMPLES as ATTRIBUTED
+from snncc.simulation.run import Simulation, simulation
+from snncc.study import search as auto
+from snncc.study.comparison import compare as compare
 from snncc.zoo.run import batch as batch
 
 if TYPE_CHECKING:
     import torch
 
-    from snncc.execute.engines import EngineName
-    from snncc.module import SpikingModule
+    from snncc.execute.torch.module import SpikingModule
+    from snncc.simulation.engines import EngineName
 
 DEFAULT_METHOD = recipes.DEFAULT_METHOD
 DEFAULT_TIMESTEPS = 8
@@ -71,7 +72,7 @@ class Converted:
 
     def module(self) -> SpikingModule:
         """The network as a torch module."""
-        from snncc.module import SpikingModule
+        from snncc.execute.torch.module import SpikingModule
 
         return SpikingModule(self.network, self.manifest.timesteps)
 
@@ -204,14 +205,14 @@ def convert(
 
 def convert_torch(module: torch.nn.Module, example_input: Any, **options: Any) -> Converted:
     """Convert a torch module: it is exported to ONNX in evaluation mode with a free batch axis, then `convert`."""
-    from snncc.frontend.from_torch import export
+    from snncc.frontend.files.from_torch import export
 
     return convert(export(module, example_input), **options)
 
 
 def load(bundle: Path | str) -> SpikingModule:
     """The network of a bundle as a torch module, built from the network and never by running `model.py`."""
-    from snncc.module import SpikingModule
+    from snncc.execute.torch.module import SpikingModule
 
     opened = open_bundle(Path(bundle))
     return SpikingModule(opened.network, opened.manifest.timesteps)
@@ -233,15 +234,15 @@ def simulate(
 
     keep: write the run's report under runs/ of the bundle, where that can be written. profile: what each layer cost
     (engine="native"). early_exit: the margin by which the first class must lead for a sample to end before T, measured
-    beside the run of all steps (see `snncc.early_exit`).
+    beside the run of all steps (see `snncc.simulation.early_exit`).
     """
-    from snncc.early_exit import early_tally, margin_rule
-    from snncc.execute.engines import executor
     from snncc.execute.native.executor import NativeExecutor
-    from snncc.execute.synapses import fan_out
-    from snncc.execute.synchronous import QuantisedReference
-    from snncc.execute.torch_engine import Engine
-    from snncc.integer.beside import Beside
+    from snncc.execute.torch.engine import Engine
+    from snncc.execute.torch.synapses import fan_out
+    from snncc.execute.torch.synchronous import QuantisedReference
+    from snncc.simulation.early_exit import early_tally, margin_rule
+    from snncc.simulation.engines import executor
+    from snncc.simulation.paired import Beside
 
     if profile and engine != "native":
         raise UsageError(f"--profile measures the native engine, not {engine}", cure="add --engine native")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snncc.backends.c_package import package
+from snncc.backends.c.package import package
 from snncc.integer import IntegerNetwork
 
 #: Compiler, flags and what runs the program, by name.

@@ -17,14 +17,14 @@ from c_programs import built, made, write
 from integer_networks import Builder, integer, residual, zou
 
 from snncc import api
-from snncc.backends.c_compile import compile_network
-from snncc.backends.c_golden import golden_bytes
-from snncc.backends.c_memory import shortened
-from snncc.backends.c_package import package
-from snncc.bundle import open_bundle
+from snncc.backends.c.compile import compile_network
+from snncc.backends.c.golden import golden_bytes
+from snncc.backends.c.memory import shortened
+from snncc.backends.c.package import package
+from snncc.bundles.bundle import open_bundle
+from snncc.bundles.integer_files import integer_network
 from snncc.errors import BundleError
 from snncc.integer import lower
-from snncc.integer.files import integer_network
 from snncc.integer.weights import Precision
 from snncc.ir.network import Network
 

@@ -17,11 +17,11 @@ from c_programs import built, write
 from PIL import Image
 
 from snncc import api
-from snncc.data import Dataset, Preprocessing
-from snncc.emit import EmitOptions
-from snncc.finetune.run import finetune
-from snncc.finetune.settings import Settings
-from snncc.frontend.from_torch import export
+from snncc.bundles.targets import EmitOptions
+from snncc.data.dataset import Dataset, Preprocessing
+from snncc.frontend.files.from_torch import export
+from snncc.training.run import finetune
+from snncc.training.settings import Settings
 
 #: Widths proved for few steps, so that the test of the limit is quick.
 OPTIONS = EmitOptions(max_timesteps=16)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from integer_networks import Builder, integer, layouts, one_dimensional, random_network, residual, zou
 
-from snncc.backends.c_blob import Blob, packed
-from snncc.backends.c_compile import compile_network
-from snncc.backends.c_layout import BYTES, C_TYPES, channels_last, nested, smallest
-from snncc.backends.c_memory import arranged, order, shortened
-from snncc.backends.c_package import package
+from snncc.backends.c.blob import Blob, packed
+from snncc.backends.c.compile import compile_network
+from snncc.backends.c.layout import BYTES, C_TYPES, channels_last, nested, smallest
+from snncc.backends.c.memory import arranged, order, shortened
+from snncc.backends.c.package import package
 from snncc.errors import EmitError, UsageError
 from snncc.integer.widths import proved_widths
 from snncc.ir.network import Network

@@ -11,14 +11,14 @@ import pytest
 from click.testing import CliRunner
 
 from snncc import api
-from snncc.backends.nir_interpreter import NirMachine, read
-from snncc.backends.nir_lowering import applied
-from snncc.bundle import open_bundle
-from snncc.cli import cli
+from snncc.backends.nir.interpreter import NirMachine, read
+from snncc.backends.nir.lowering import applied
+from snncc.bundles.bundle import open_bundle
+from snncc.cli.commands import cli
 from snncc.errors import EmitError
 from snncc.execute import reference
 from snncc.ir.nodes import IF
-from snncc.transform.absorb_amplitudes import with_unit_spikes
+from snncc.transform.passes.absorb_amplitudes import with_unit_spikes
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 STRIDED, POOLED = EXAMPLES / "nir" / "digits_nir.onnx", EXAMPLES / "digits" / "digits.onnx"

@@ -11,9 +11,9 @@ import pytest
 from nir_networks import BOTH, IMAGES, residual, series
 from spiking_networks import normal
 
-from snncc.backends.nir_graph import NEVER, nir_bytes, nir_graph, package
-from snncc.backends.nir_interpreter import NirMachine, read
-from snncc.backends.nir_lowering import applied, sayable
+from snncc.backends.nir.graph import NEVER, nir_bytes, nir_graph, package
+from snncc.backends.nir.interpreter import NirMachine, read
+from snncc.backends.nir.lowering import applied, sayable
 from snncc.errors import UsageError
 from snncc.execute import reference
 from snncc.ir.network import Network

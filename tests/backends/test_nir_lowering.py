@@ -12,8 +12,8 @@ import pytest
 from nir_networks import BOTH, FLAT, IMAGES, fires, residual
 from spiking_networks import Sketch, adaptive, analog, images
 
-from snncc.backends.nir_lowering import LOWERINGS, applied, neuron_needs, reasons, sayable, with_unit_thresholds
-from snncc.cli_options import LOWERINGS as OFFERED
+from snncc.backends.nir.lowering import LOWERINGS, applied, neuron_needs, reasons, sayable, with_unit_thresholds
+from snncc.cli.options import LOWERINGS as OFFERED
 from snncc.errors import EmitError
 from snncc.execute import reference
 from snncc.ir.network import Network

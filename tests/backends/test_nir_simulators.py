@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from snncc import api
-from snncc.backends.nir_interpreter import NirMachine
+from snncc.backends.nir.interpreter import NirMachine
 
 STRIDED = Path(__file__).resolve().parents[2] / "examples" / "nir" / "digits_nir.onnx"
 SAMPLES, T = 16, 16

@@ -15,17 +15,18 @@ import pytest
 from spiking_networks import EXAMPLES, Example, Sketch, adaptive, analog, every_neuron, images
 
 from snncc import api
-from snncc.backends import onnx_functions, onnx_step
-from snncc.backends.onnx_network import emitter
-from snncc.backends.onnx_step import loop_model, step_model
 from snncc.errors import EmitError, UsageError
-from snncc.execute.engines import executor
 from snncc.execute.executors import ReferenceExecutor, TorchExecutor
-from snncc.execute.onnx_executor import OnnxExecutor, session
+from snncc.execute.onnx import step as onnx_step
+from snncc.execute.onnx.executor import OnnxExecutor, session
+from snncc.execute.onnx.network import emitter
+from snncc.execute.onnx.step import loop_model, step_model
+from snncc.functions.onnx import functions as onnx_functions
 from snncc.ir.network import Network
 from snncc.ir.nodes import IF, Conv, ConvTranspose, Encoder, Input, MsatIF
 from snncc.ir.operators import OPERATORS
 from snncc.ir.schedule import Schedule
+from snncc.simulation.engines import executor
 
 DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits" / "digits.onnx"
 

@@ -17,19 +17,20 @@ import safetensors.numpy
 import torch
 from spiking_networks import EXAMPLES, HOSTILE, Example, every_neuron, images
 
-from snncc import pipeline, recipe
-from snncc.backends import torch_runtime, torch_runtime_single
-from snncc.backends.python_text import Names, leaf_modules, literal, remark, statement
-from snncc.backends.sources import import_lines, table
-from snncc.backends.torch_module import NEURON_MODULES, emit
-from snncc.data import Dataset, Preprocessing, synthetic
+from snncc.ann.truth import Truth
+from snncc.backends.torch import runtime as torch_runtime
+from snncc.backends.torch import runtime_single as torch_runtime_single
+from snncc.backends.torch.module import NEURON_MODULES, emit
+from snncc.backends.torch.python_text import Names, leaf_modules, literal, remark, statement
+from snncc.backends.torch.sources import import_lines, table
+from snncc.conversion import pipeline, recipe
+from snncc.data.dataset import Dataset, Preprocessing, synthetic
 from snncc.errors import InvariantBroken
-from snncc.execute.ann import Truth
-from snncc.execute.torch_engine import MODULES, Engine
-from snncc.frontend.load import load
-from snncc.frontend.lower import lowered_network
-from snncc.frontend.normalize import normalize
-from snncc.frontend.samples import samples_first
+from snncc.execute.torch.engine import MODULES, Engine
+from snncc.frontend.files.load import load
+from snncc.frontend.normal.normalize import normalize
+from snncc.frontend.normal.samples import samples_first
+from snncc.frontend.operators.lower import lowered_network
 from snncc.ir.network import Network
 
 DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"
@@ -218,7 +219,7 @@ def test_types(written: Written, tmp_path: Path) -> None:
 
 def test_bytes_are_the_same_in_every_process(written: Written) -> None:
     code = (
-        "import hashlib, json, spiking_networks as s; from snncc.backends.torch_module import NEURON_MODULES, emit\n"
+        "import hashlib, json, spiking_networks as s; from snncc.backends.torch.module import NEURON_MODULES, emit\n"
         "sources = {n: emit((e := f()).network, title='a network by hand', timesteps=e.timesteps)"
         " for n, f in s.EXAMPLES.items()}\n"
         "import sys; sys.stdout.write(json.dumps(sources))"

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import parser
 
+from snncc.ann.truth import Truth
 from snncc.calibrate import statistics
 from snncc.calibrate.statistics import Request, Summary, collect
 from snncc.errors import CalibrationError
-from snncc.execute.ann import Truth
 
 
 def truth(body: str) -> Truth:

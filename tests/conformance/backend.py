@@ -21,8 +21,8 @@ from onnx_ir.passes import common
 
 from snncc.errors import UnreadableModel
 from snncc.execute import reference
-from snncc.frontend.lower import LOWERINGS, Lowerer
-from snncc.frontend.normalize import normalize
+from snncc.frontend.normal.normalize import normalize
+from snncc.frontend.operators.lower import LOWERINGS, Lowerer
 from snncc.ir.nodes import Foreign, Input
 
 #: Operators that normalising removes or unrolls, so that no lowering ever sees them.

@@ -12,10 +12,10 @@ import pytest
 from onnx import numpy_helper
 from onnx.backend.test import BackendTest
 
-from snncc.execute.torch_engine import Engine
-from snncc.frontend.lower import lower
-from snncc.frontend.normalize import normalize
-from snncc.frontend.samples import samples_first
+from snncc.execute.torch.engine import Engine
+from snncc.frontend.normal.normalize import normalize
+from snncc.frontend.normal.samples import samples_first
+from snncc.frontend.operators.lower import lower
 from snncc.ir.nodes import Foreign
 
 MODELS = sorted((Path(onnx.backend.test.__file__).parent / "data" / "light").glob("*.onnx"))

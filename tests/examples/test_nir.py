@@ -15,10 +15,10 @@ from click.testing import CliRunner
 
 from code_blocks import blocks
 from snncc import api
-from snncc.backends.nir_interpreter import NirMachine, read
-from snncc.bundle import open_bundle
-from snncc.cli import cli
-from snncc.execute.torch_engine import Engine
+from snncc.backends.nir.interpreter import NirMachine, read
+from snncc.bundles.bundle import open_bundle
+from snncc.cli.commands import cli
+from snncc.execute.torch.engine import Engine
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "nir"

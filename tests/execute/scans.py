@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from snncc.execute import fused_scan
-from snncc.execute.torch_dispatch import Place, scan
+from snncc.execute.torch import fused_scan
+from snncc.execute.torch.dispatch import Place, scan
 from snncc.ir.nodes import IF, AdaptiveIF, CentredIF, LeakyIF, MultiThreshold, Neuron, SignedIF
 
 SHAPE = (1, 3, 5, 7)

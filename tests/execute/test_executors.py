@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snncc.execute import reference
-from snncc.execute.torch_engine import Engine
-from snncc.execute.torch_layout import Run
+from snncc.execute.torch.engine import Engine
+from snncc.execute.torch.layout import Run
 from snncc.ir.check import check, check_shapes
 from snncc.ir.network import Network
 from snncc.ir.nodes import (

@@ -9,8 +9,8 @@ import pytest
 import torch
 from scans import CASES, DTYPES, SHAPE, case, compare, currents
 
-from snncc.execute import fused_scan
-from snncc.execute.torch_dispatch import Place, scan
+from snncc.execute.torch import fused_scan
+from snncc.execute.torch.dispatch import Place, scan
 from snncc.ir.nodes import IF, CentredIF, MsatIF, Neuron, SignedIF
 
 

@@ -10,7 +10,7 @@ import pytest
 FAULTS = """
 import resource
 import torch
-from snncc.execute.memory import keep_freed_memory
+from snncc.execute.torch.memory import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

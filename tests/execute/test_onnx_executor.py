@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from test_executors import FEEDS, SAMPLES, T, fixed, networks
 
 from snncc.execute.executors import ReferenceExecutor
-from snncc.execute.onnx_executor import OnnxExecutor
+from snncc.execute.onnx.executor import OnnxExecutor
 from snncc.ir.network import Network
 
 POINTS = (1, 3, T)

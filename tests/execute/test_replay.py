@@ -14,9 +14,9 @@ from torch import Tensor
 
 from small_models import Case, dataset, lowered, normal, parsed
 from snncc.errors import CalibrationError
-from snncc.execute import replay
-from snncc.execute.replay import AnnReplay, Replay, Store, last_readers, sources
-from snncc.execute.torch_engine import Engine
+from snncc.execute.torch import replay
+from snncc.execute.torch.engine import Engine
+from snncc.execute.torch.replay import AnnReplay, Replay, Store, last_readers, sources
 from snncc.ir.nodes import Neuron, Node
 
 LAYERS = 6
@@ -125,7 +125,7 @@ def matched(monkeypatch: pytest.MonkeyPatch, memory: int) -> tuple[dict[str, Any
     with monkeypatch.context() as patch:
         patch.setattr(Store, "put", watched)
         patch.setattr(replay, "MEMORY", memory)
-        patch.setattr(import_module("snncc.transform.match_currents"), "PIECE", 8 * 48 * TIMESTEPS)
+        patch.setattr(import_module("snncc.transform.passes.match_currents"), "PIECE", 8 * 48 * TIMESTEPS)
         case = spiking()
         case.apply("match_currents")
     return dict(case.network.arrays), most["memory"], most["all"]

@@ -9,12 +9,12 @@ import torch
 
 from small_models import dataset, lowered, normal, parsed
 from snncc.execute.executors import ReferenceExecutor, TorchExecutor
-from snncc.execute.synapses import fan_out
-from snncc.execute.torch_engine import Engine
+from snncc.execute.torch.engine import Engine
+from snncc.execute.torch.synapses import fan_out
 from snncc.ir.classes import event_products
 from snncc.ir.network import Network
-from snncc.report.energy import dense_operations
-from snncc.simulation import simulate_network
+from snncc.reports.energy import dense_operations
+from snncc.simulation.run import simulate_network
 
 
 def spiking(text: str, x: np.ndarray, **weights: np.ndarray) -> Network:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from snncc.execute.torch_neurons import if_scan, leaky_if_scan, signed_if_scan
+from snncc.execute.torch.neurons import if_scan, leaky_if_scan, signed_if_scan
 from snncc.neurons.integrate_and_fire import if_step
 from snncc.neurons.signed import leaky_if_step, phi, signed_if_step
 

@@ -11,7 +11,7 @@ import torch
 
 from snncc.execute import reference
 from snncc.execute.executors import ReferenceExecutor, TorchExecutor
-from snncc.execute.torch_engine import Engine
+from snncc.execute.torch.engine import Engine
 from snncc.ir.check import check, check_shapes
 from snncc.ir.network import Network
 from snncc.ir.nodes import IF, AdaptiveIF, Encoder, Input, Linear, MsatIF, Node, Transpose

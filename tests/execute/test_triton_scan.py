@@ -16,8 +16,8 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.interpreter import InterpretedFunction
 
-from snncc.execute import fused_scan, triton_scan
-from snncc.execute.native.build import CompileError
+from snncc.execute.torch import fused_scan, triton_scan
+from snncc.functions.compiled import CompileError
 from snncc.ir.nodes import Neuron
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

@@ -15,16 +15,16 @@ import torch
 
 from small_models import dataset, normal, parsed
 from snncc import api
-from snncc.backends.torch_module import emit
+from snncc.ann.truth import Truth
+from snncc.backends.torch.module import emit
 from snncc.errors import UnsupportedModel, UsageError
 from snncc.execute.analog_tail import evaluate, places
-from snncc.execute.ann import Truth
-from snncc.finetune.run import prepare
-from snncc.finetune.settings import Settings
-from snncc.frontend.lower import lowered_network
-from snncc.frontend.normalize import normalize
-from snncc.frontend.samples import samples_first
-from snncc.simulation import Simulation, output_first
+from snncc.frontend.normal.normalize import normalize
+from snncc.frontend.normal.samples import samples_first
+from snncc.frontend.operators.lower import lowered_network
+from snncc.simulation.run import Simulation, output_first
+from snncc.training.run import prepare
+from snncc.training.settings import Settings
 
 DETECTOR = """g (float[N,3,8,8] x) => (int64[] chosen, float[] kept, float[] boxes) {
     c = Conv<pads=[1,1,1,1], strides=[2,2]>(x, w)  r = Relu(c)

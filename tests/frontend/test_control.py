@@ -7,7 +7,7 @@ import pytest
 from onnx import parser
 from three_ways import draw, prepared, same_three_ways
 
-from snncc.frontend import control
+from snncc.frontend.normal import control
 
 
 def parsed(text: str, opset: int = 17) -> onnx.ModelProto:

@@ -13,9 +13,9 @@ from onnx import helper, numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
 from snncc.errors import SnnccError
-from snncc.frontend.coverage import CONDITIONS, LINEAR, REFUSED, SPIKING, STATIC, coverage
-from snncc.frontend.lower import LOWERINGS, Lowerer
-from snncc.frontend.normalize import normalize
+from snncc.frontend.normal.normalize import normalize
+from snncc.frontend.operators.coverage import CONDITIONS, LINEAR, REFUSED, SPIKING, STATIC, coverage
+from snncc.frontend.operators.lower import LOWERINGS, Lowerer
 from snncc.ir.classes import node_class
 
 SAMPLES = 3  # of the tests of an operator

@@ -8,8 +8,8 @@ from onnx import TensorProto, helper
 from three_ways import draw, model, prepared, same_three_ways, single
 
 from snncc.execute import reference
-from snncc.execute.torch_engine import Engine
-from snncc.frontend.lower import LOWERINGS
+from snncc.execute.torch.engine import Engine
+from snncc.frontend.operators.lower import LOWERINGS
 from snncc.ir.network import Network
 from snncc.ir.nodes import Differential, Foreign
 

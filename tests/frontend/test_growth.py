@@ -11,11 +11,11 @@ from three_ways import same_three_ways
 from small_models import dataset, lowered, normal, parsed
 from snncc import api
 from snncc.execute import reference
-from snncc.frontend.growth import SAMPLES, growth
-from snncc.frontend.lower import lower
-from snncc.frontend.normalize import normalize
-from snncc.frontend.samples import samples_first
-from snncc.frontend.unflatten import unflattened
+from snncc.frontend.normal.growth import SAMPLES, growth
+from snncc.frontend.normal.normalize import normalize
+from snncc.frontend.normal.samples import samples_first
+from snncc.frontend.normal.unflatten import unflattened
+from snncc.frontend.operators.lower import lower
 
 #: Windows of two rows: (N, 4, 3) -> (2 N, 2, 3), and back to (N, 2, 2, 3) by a computed number of samples.
 WINDOWS = """g (float[N,4,3] x) => (float[] y) {

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from snncc.errors import UnreadableModel
-from snncc.frontend import load as load_module
-from snncc.frontend import tensors, wire
-from snncc.frontend.load import load
-from snncc.frontend.names import LONGEST, safe_name
+from snncc.frontend.files import load as load_module
+from snncc.frontend.files import protobuf as wire
+from snncc.frontend.files import tensors
+from snncc.frontend.files.load import load
+from snncc.names import LONGEST, safe_name
 
 DATA = Path(os.environ.get("SNNCC_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
 REAL = sorted((DATA / "models").glob("*.onnx"))

@@ -16,11 +16,11 @@ from three_ways import prepared, same_three_ways
 
 from small_models import parsed
 from snncc.errors import UnsupportedModel
-from snncc.frontend.lower import LOWERINGS, lower, lowered_network
-from snncc.frontend.lower_elementwise import LOWERINGS as ELEMENTWISE
-from snncc.frontend.lower_linear import LOWERINGS as LINEAR
-from snncc.frontend.lower_shape import LOWERINGS as SHAPE
-from snncc.frontend.normalize import normalize
+from snncc.frontend.normal.normalize import normalize
+from snncc.frontend.operators.elementwise import LOWERINGS as ELEMENTWISE
+from snncc.frontend.operators.linear import LOWERINGS as LINEAR
+from snncc.frontend.operators.lower import LOWERINGS, lower, lowered_network
+from snncc.frontend.operators.shape import LOWERINGS as SHAPE
 from snncc.ir.nodes import Affine, Clip, Conv, Foreign, Linear, Node, Operator, Relu, Sum
 
 I64 = np.int64

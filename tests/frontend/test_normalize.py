@@ -13,8 +13,8 @@ from three_ways import same_three_ways
 
 from small_models import normal, parsed
 from snncc.errors import UnreadableModel
-from snncc.frontend.normalize import FOLD_LIMIT, normalize
-from snncc.frontend.samples import samples_first
+from snncc.frontend.normal.normalize import FOLD_LIMIT, normalize
+from snncc.frontend.normal.samples import samples_first
 
 
 def normal_form(source: onnx.ModelProto) -> ir.Model:

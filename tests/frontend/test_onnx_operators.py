@@ -14,7 +14,7 @@ from three_ways import prepared
 
 from snncc.execute import reference
 from snncc.execute.executors import ReferenceExecutor
-from snncc.execute.onnx_executor import OnnxExecutor
+from snncc.execute.onnx.executor import OnnxExecutor
 
 STEPS, POINTS = 4, (1, 4)
 

@@ -14,8 +14,10 @@ import torch
 from onnx_cases import Case, Fed, by_sample, case, event_driven, fed, fed_ints, normal
 from three_ways import prepared, same_three_ways
 
-from snncc.execute import numpy_elementwise, reference, torch_elementwise
-from snncc.execute.torch_engine import Engine
+from snncc.execute import reference
+from snncc.execute.torch.engine import Engine
+from snncc.functions.numpy import elementwise as numpy_elementwise
+from snncc.functions.torch import elementwise as torch_elementwise
 from snncc.ir.nodes import (
     Affine,
     Clip,

@@ -20,8 +20,8 @@ from torch import nn
 
 import snncc
 from snncc.errors import UnreadableModel
-from snncc.frontend.load import load
-from snncc.frontend.pt2 import exported_program
+from snncc.frontend.files.load import load
+from snncc.frontend.files.pt2 import exported_program
 
 WEIGHTS = "data/weights/model_weights_config.json"
 

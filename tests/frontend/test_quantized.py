@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from three_ways import RNG, draw, model, prepared, truth
 
 from snncc.execute import reference
-from snncc.execute.torch_engine import Engine
+from snncc.execute.torch.engine import Engine
 from snncc.ir.network import Network
 from snncc.ir.nodes import Conv, Linear, Operator
 

@@ -12,8 +12,8 @@ from onnx.reference import ReferenceEvaluator
 from three_ways import draw, model, prepared, same_three_ways, single, truth
 
 from snncc.execute import reference
-from snncc.execute.torch_engine import Engine
-from snncc.frontend.lower_recurrent import ACTIVATIONS as KNOWN
+from snncc.execute.torch.engine import Engine
+from snncc.frontend.operators.recurrent import ACTIVATIONS as KNOWN
 from snncc.ir.nodes import Differential, Linear, Operator
 
 LENGTH, FEATURES, HIDDEN = 5, 3, 4

@@ -15,7 +15,7 @@ from three_ways import same_three_ways, truth
 
 from small_models import normal, parsed
 from snncc.errors import UnsupportedModel, UsageError
-from snncc.frontend.samples import samples_first
+from snncc.frontend.normal.samples import samples_first
 
 
 def shapes(model: onnx.ModelProto) -> dict[str, list[int | str]]:

@@ -12,12 +12,12 @@ import onnxruntime as ort
 import torch
 from onnx import TensorProto, helper
 
+from snncc.ann.exact_integers import exact_products
 from snncc.execute import reference
-from snncc.execute.exact_integers import exact_products
-from snncc.execute.torch_engine import Engine
-from snncc.frontend.lower import Lowered, lower
-from snncc.frontend.normalize import normalize
-from snncc.frontend.samples import samples_first
+from snncc.execute.torch.engine import Engine
+from snncc.frontend.normal.normalize import normalize
+from snncc.frontend.normal.samples import samples_first
+from snncc.frontend.operators.lower import Lowered, lower
 from snncc.ir.network import Network
 
 FLOAT = TensorProto.FLOAT

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from small_models import dataset
-from snncc.data import Dataset
+from snncc.data.dataset import Dataset
 from snncc.ir.check import check, check_shapes
 from snncc.ir.network import Network, frozen
 from snncc.ir.nodes import (

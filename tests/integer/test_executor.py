@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from small_networks import NEURONS, images, samples
 
-from snncc.backends.torch_integer import emit_integer
+from snncc.backends.torch.integer import emit_integer
 from snncc.errors import UsageError
 from snncc.execute import reference
-from snncc.execute.torch_engine import Engine
+from snncc.execute.torch.engine import Engine
 from snncc.integer import IntegerNetwork, lower
 from snncc.integer.executor import IntegerExecutor, as_floats, exact_type, run
 from snncc.ir.network import Network

@@ -12,13 +12,13 @@ import pytest
 from click.testing import CliRunner
 
 from snncc import api
-from snncc.bundle import network_bytes, network_from, open_bundle
-from snncc.cli import cli
-from snncc.data import read
-from snncc.emit import EmitOptions
+from snncc.bundles.bundle import network_bytes, network_from, open_bundle
+from snncc.bundles.integer_files import integer_network
+from snncc.bundles.targets import EmitOptions
+from snncc.cli.commands import cli
+from snncc.data.dataset import read
 from snncc.errors import BundleError
 from snncc.integer import lower
-from snncc.integer.files import integer_network
 from snncc.ir.nodes import Linear
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "digits.onnx"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from small_networks import Small, samples
 
-from snncc.execute.torch_engine import Engine
+from snncc.execute.torch.engine import Engine
 from snncc.integer import lower
 from snncc.integer.executor import run
 from snncc.integer.folding import fold_affines

@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 
 from small_models import dataset, normal
-from snncc.data import Dataset, Preprocessing
+from snncc.data.dataset import Dataset, Preprocessing
 from snncc.integer.inputs import input_scale
 
 

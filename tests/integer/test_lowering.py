@@ -10,7 +10,7 @@ from small_networks import NEURONS, WINDOW, Small, images, plain, samples
 
 from small_models import dataset
 from snncc.errors import EmitError, UsageError
-from snncc.execute.torch_engine import Engine
+from snncc.execute.torch.engine import Engine
 from snncc.integer import lower
 from snncc.integer.executor import run
 from snncc.integer.network import IntegerNetwork
@@ -155,7 +155,7 @@ def test_timesteps_below_one_are_refused() -> None:
 
 def test_channels_of_the_input_with_their_own_zero_points() -> None:
     """Bytes of an image with a mean and deviation per channel: padding stays 0, and the bias takes the rest."""
-    from snncc.data import Dataset, Preprocessing
+    from snncc.data.dataset import Dataset, Preprocessing
 
     s = Small(7)
     s.add(Input, "x", [], (1, 2, 5, 5))

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from snncc import api
-from snncc.data import Dataset, Preprocessing
-from snncc.emit import EmitOptions
+from snncc.bundles.targets import EmitOptions
+from snncc.data.dataset import Dataset, Preprocessing
 from snncc.execute import reference
 from snncc.execute.executors import TorchExecutor
 from snncc.integer import IntegerNetwork, lower

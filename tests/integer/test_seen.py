@@ -8,7 +8,7 @@ import pytest
 from small_networks import images, samples
 
 from snncc.execute import reference
-from snncc.execute.numpy_ops import convolution
+from snncc.functions.numpy.ops import convolution
 from snncc.integer.seen import STEPS, seen_inputs
 from snncc.ir.nodes import Conv
 from snncc.ir.schedule import Schedule

@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_networks import Small, samples
 
-from snncc.execute.torch_engine import Engine
+from snncc.execute.torch.engine import Engine
 from snncc.integer import lower
 from snncc.integer.executor import IntegerExecutor, run
 from snncc.integer.upsampling import spread_repeats

@@ -12,10 +12,10 @@ import torch
 
 from small_models import lowered, normal, parsed
 from snncc.errors import EmitError
-from snncc.execute.torch_engine import Engine
+from snncc.execute.torch.engine import Engine
 from snncc.ir.network import Network
 from snncc.ir.nodes import NEURONS, LeakyIF, Linear, Node, Sum
-from snncc.transform.absorb_amplitudes import with_unit_spikes
+from snncc.transform.passes.absorb_amplitudes import with_unit_spikes
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "integer"))
 from small_networks import NEURONS as KINDS

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from small_models import Case, dataset, lowered, normal, parsed
+from snncc.conversion.verify import ROUNDING, ann_deviation
 from snncc.execute import reference
 from snncc.ir.check import check, check_shapes
 from snncc.ir.nodes import BatchNorm
-from snncc.transform import fold_batchnorm
 from snncc.transform.base import Fidelity
-from snncc.verify import ROUNDING, ann_deviation
+from snncc.transform.passes import fold_batchnorm
 
 
 def statistics(channels: int, seed: int = 0, *, shift: bool = True) -> dict[str, np.ndarray]:

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from small_models import Case, dataset, lowered, normal, parsed
-from snncc.execute import torch_ops
-from snncc.execute.torch_engine import Engine
+from snncc.conversion.recipe import BY_NAME
+from snncc.execute.torch.engine import Engine
+from snncc.functions.torch import ops as torch_ops
 from snncc.ir.nodes import Conv, ConvTranspose, Linear
-from snncc.recipe import BY_NAME
 from snncc.transform.features import as_coefficients, as_weight, patches, positions, ridge, targets, validated_ridge
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "digits.onnx"

@@ -10,13 +10,13 @@ import onnx
 import pytest
 
 from small_models import dataset, lowered, normal, parsed
-from snncc import pipeline, recipe
-from snncc.data import Dataset
-from snncc.execute.ann import Truth
-from snncc.execute.torch_engine import Engine
-from snncc.frontend.lower import lowered_network
-from snncc.frontend.normalize import normalize
-from snncc.frontend.samples import samples_first
+from snncc.ann.truth import Truth
+from snncc.conversion import pipeline, recipe
+from snncc.data.dataset import Dataset
+from snncc.execute.torch.engine import Engine
+from snncc.frontend.normal.normalize import normalize
+from snncc.frontend.normal.samples import samples_first
+from snncc.frontend.operators.lower import lowered_network
 from snncc.ir.network import Network
 
 GRAPH = """

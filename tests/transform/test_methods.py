@@ -13,15 +13,15 @@ import pytest
 import torch
 
 from small_models import Case, dataset, lowered, normal, parsed
-from snncc.backends.torch_module import emit
-from snncc.bundle import network_bytes
+from snncc.backends.torch.module import emit
+from snncc.bundles.bundle import network_bytes
+from snncc.conversion.verify import relative_power, simulated
 from snncc.errors import RecipeError
 from snncc.execute.executors import ReferenceExecutor
-from snncc.execute.torch_engine import Engine
+from snncc.execute.torch.engine import Engine
 from snncc.ir.nodes import IF, AdaptiveIF, Encoder, MsatIF
 from snncc.ir.text import to_text
-from snncc.transform.correct_bias import correct_bias
-from snncc.verify import relative_power, simulated
+from snncc.transform.passes.correct_bias import correct_bias
 
 TWO_LAYERS = """
 g (float[N, 2, 6, 6] x) => (float[N, 5] y) {

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from small_models import Case, dataset, lowered, normal, parsed
+from snncc.conversion.recipe import BY_NAME
 from snncc.errors import RecipeError
 from snncc.execute import reference
 from snncc.ir.check import check, check_shapes
 from snncc.ir.network import Network
 from snncc.ir.nodes import IF, LeakyIF, Neuron, SignedIF
-from snncc.recipe import BY_NAME
 from snncc.transform.base import Fidelity
 
 X = normal(0, 40, 3, 4, 5)

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from small_models import Case, dataset, lowered, normal, parsed
-from snncc.execute.replay import AnnReplay, Replay, sources
-from snncc.execute.torch_engine import Engine
+from snncc.execute.torch.engine import Engine
+from snncc.execute.torch.replay import AnnReplay, Replay, sources
 from snncc.ir.nodes import CentredIF, SignedIF
 from snncc.neurons.signed import centred_if_step
 from snncc.transform.neuron_search import FACTORS, RESTS, best_arrays, searchable

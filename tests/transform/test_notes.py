@@ -13,8 +13,8 @@ import torch
 
 from small_models import dataset, normal, parsed
 from snncc import api
-from snncc.recipe import load_method, methods
-from snncc.transform import TRANSFORMS
+from snncc.conversion.recipe import load_method, methods
+from snncc.transform.passes import TRANSFORMS
 
 PLAIN = """g (float[N,2,6,6] x) => (float[] y) {
     c = Conv<pads=[1,1,1,1]>(x, w)  r = Relu(c)  p = MaxPool<kernel_shape=[2,2], strides=[2,2]>(r)

@@ -14,7 +14,7 @@ from snncc.errors import RecipeError
 from snncc.execute import reference
 from snncc.ir.nodes import QuantizedRelu, SignedIF
 from snncc.ir.text import to_text
-from snncc.transform.convert_quantized import input_steps
+from snncc.transform.passes.convert_quantized import input_steps
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 

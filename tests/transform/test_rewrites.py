@@ -8,13 +8,13 @@ import onnx
 import pytest
 
 from small_models import Case, dataset, lowered, normal, parsed
+from snncc.conversion.recipe import BY_NAME
 from snncc.execute import reference
 from snncc.ir.check import check, check_shapes
 from snncc.ir.network import Network
 from snncc.ir.nodes import Affine, AveragePool, Clip, Differential, MaxPool, Node, Operator, Relu
-from snncc.recipe import BY_NAME
 from snncc.transform.base import Fidelity
-from snncc.transform.rewrite_functions import cut
+from snncc.transform.passes.rewrite_functions import cut
 
 
 def kinds(net: Network) -> list[str]:

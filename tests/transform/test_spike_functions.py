@@ -11,16 +11,17 @@ import pytest
 import torch
 
 from small_models import dataset, lowered, normal, parsed
-from snncc import api, pipeline
+from snncc import api
+from snncc.conversion import pipeline
+from snncc.conversion.recipe import PassEntry, Recipe, load_method, steps, with_options
 from snncc.errors import RecipeError
 from snncc.execute import reference
 from snncc.execute.executors import TorchExecutor
-from snncc.execute.torch_engine import Engine
+from snncc.execute.torch.engine import Engine
 from snncc.ir.classes import CARRIED, edge_kinds, operations
 from snncc.ir.network import Network
 from snncc.ir.nodes import LeakyIF, Linear, MultiThreshold
 from snncc.neurons.multi_threshold import multi_threshold_step
-from snncc.recipe import PassEntry, Recipe, load_method, steps, with_options
 from standins import STANDINS
 
 TEXT = """g (float[N,4,6] x) => (float[N,4,3] y) {

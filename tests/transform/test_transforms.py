@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from snncc.transform import TRANSFORMS
 from snncc.transform.base import Transform
+from snncc.transform.passes import TRANSFORMS
 
 SOURCE = re.compile(r"(doi:10\.\d{4,9}/\S+|arXiv:\d{4}\.\d{4,5}|https://\S+\.\S+)(,| |;|$)")
 HEADINGS = ("Shapes", "Guarantee", "Refuses", "Source")

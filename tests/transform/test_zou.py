@@ -11,7 +11,7 @@ import pytest
 
 from quantized_models import converted, ternary_net
 from small_models import dataset, lowered, normal, parsed
-from snncc import recipe
+from snncc.conversion import recipe
 from snncc.errors import RecipeError
 from snncc.execute import reference
 from snncc.ir.nodes import BatchNorm, SignedIF

@@ -17,8 +17,8 @@ from click.testing import CliRunner
 from zoos import labelled, make_zoo, perceptron, processes_of
 
 import snncc
-from snncc.bundle import open_bundle
-from snncc.cli import cli
+from snncc.bundles.bundle import open_bundle
+from snncc.cli.commands import cli
 from snncc.errors import BundleError, UsageError
 from snncc.zoo.results import Result
 

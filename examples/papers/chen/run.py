@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from tables import Option, convert, header, row, simulate, spikes
 from task import arguments, task
 
-from snncc.metrics import latency, lossless
+from snncc.simulation.metrics import latency, lossless
 
 TIMES = (4, 8, 16, 32, 64, 128)
 ADAPTIVE, FIXED = "adaptive threshold", "fixed at 0.7, reset by 0.7"

@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from mnist_lenet import data_folder as data_folder
 from tables import ann_accuracy, convert, header, row, simulate
 
-from snncc.data import Dataset
-from snncc.frontend.from_torch import export
+from snncc.data.dataset import Dataset
+from snncc.frontend.files.from_torch import export
 from snncc.ir.classes import operations, shares
 
 TIMES = (4, 8, 16, 32, 64)

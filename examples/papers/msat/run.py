@@ -14,10 +14,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from tables import Option, convert, header, row, simulate
 from task import arguments, task
 
-from snncc import recipe
-from snncc.data import Dataset
+from snncc.conversion import recipe
+from snncc.conversion.pipeline import Record
+from snncc.data.dataset import Dataset
 from snncc.ir.network import Network
-from snncc.pipeline import Record
 
 TIMES = (4, 8, 16, 32, 64)
 #: The T at which spikes of inactivated neurons (SIN) are counted, as in the paper's table.

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from networks import arguments, data_folder, dataset, table, train
 from torch import Tensor, nn
 
-from snncc.data import Dataset
+from snncc.data.dataset import Dataset
 
 #: 0.64 s at 8 kHz; longer recordings are cut, shorter ones end in silence.
 SAMPLES = 5120

@@ -13,11 +13,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from tables import Option, ann_accuracy, convert, header, row, shown, simulate
 from task import Task, arguments, task
 
-from snncc.data import Dataset
-from snncc.finetune.run import finetune
-from snncc.finetune.settings import Settings
+from snncc.data.dataset import Dataset
 from snncc.ir.network import Network
 from snncc.ir.nodes import IF, SignedIF
+from snncc.training.run import finetune
+from snncc.training.settings import Settings
 
 TIMES = (2, 4, 8, 16)
 BITS = (1, 2, 3, 4)

@@ -13,11 +13,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from tables import ann_accuracy, convert, header, row, shown, simulate, stable
 from task import Task, arguments, task
 
-from snncc import recipe
-from snncc.data import Dataset
-from snncc.finetune.run import finetune
-from snncc.finetune.settings import Settings
-from snncc.pipeline import Outcome
+from snncc.conversion import recipe
+from snncc.conversion.pipeline import Outcome
+from snncc.data.dataset import Dataset
+from snncc.training.run import finetune
+from snncc.training.settings import Settings
 
 TIMES = (2, 4, 8, 16)
 LEVELS = (0, 1, 2)

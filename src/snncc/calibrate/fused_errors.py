@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from snncc.execute.native.build import CompileError, compiled
+from snncc.functions.compiled import CompileError, compiled
 
 Array = npt.NDArray[Any]
 

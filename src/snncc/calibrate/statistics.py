@@ -17,7 +17,7 @@ _BATCH_SAMPLES = 64
 
 
 class Values(Protocol):
-    """Where the observed values come from: `execute.ann.Truth`, or `calibrate.values.AnnValues`."""
+    """Where the observed values come from: `ann.truth.Truth`, or `transform.values.AnnValues`."""
 
     def count(self, feeds: Mapping[str, np.ndarray]) -> int:
         """The number of samples."""

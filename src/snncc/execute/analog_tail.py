@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from snncc.ann.truth import ORT_ERRORS
 from snncc.errors import DataError
-from snncc.execute.ann import ORT_ERRORS
-from snncc.execute.torch_foreign import analog_tail
+from snncc.functions.torch.foreign import analog_tail
 from snncc.ir.network import Network
 
 Array = npt.NDArray[Any]

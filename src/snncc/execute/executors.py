@@ -12,16 +12,16 @@ import torch
 
 from snncc.errors import UsageError
 from snncc.execute import reference
-from snncc.execute.torch_engine import Engine
-from snncc.execute.torch_layout import Run
+from snncc.execute.torch.engine import Engine
+from snncc.execute.torch.layout import Run
 from snncc.ir.analysis import emitters
 from snncc.ir.network import Network
 from snncc.ir.nodes import SPIKING, CentredIF, Differential, Neuron
 from snncc.neurons.signed import resting_rate
-from snncc.simulation import Counted
+from snncc.simulation.run import Counted
 
 if TYPE_CHECKING:
-    from snncc.early_exit import Undecided
+    from snncc.simulation.early_exit import Undecided
 
 Array = npt.NDArray[Any]
 
@@ -47,7 +47,7 @@ def counts_of(run: Run) -> Counted:
 
 
 class TorchExecutor:
-    """`execute.torch_engine`, float32 (or another type) on a device, `steps` steps at once."""
+    """`execute.torch.engine`, float32 (or another type) on a device, `steps` steps at once."""
 
     def __init__(self, network: Network, *, device: str, steps: int, dtype: torch.dtype = torch.float32) -> None:
         self.engine, self.steps = Engine(network, device=device, dtype=dtype), steps

@@ -9,18 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from snncc.execute import (
-    numpy_attention,
-    numpy_elementwise,
-    numpy_foreign,
-    numpy_functions,
-    numpy_indexing,
-    numpy_normalization,
-    numpy_ops,
-    numpy_quantized,
-    numpy_recurrent,
-)
-from snncc.execute.random import counters_array, uniform_array
+from snncc.functions.numpy import attention as numpy_attention
+from snncc.functions.numpy import elementwise as numpy_elementwise
+from snncc.functions.numpy import foreign as numpy_foreign
+from snncc.functions.numpy import functions as numpy_functions
+from snncc.functions.numpy import indexing as numpy_indexing
+from snncc.functions.numpy import normalization as numpy_normalization
+from snncc.functions.numpy import ops as numpy_ops
+from snncc.functions.numpy import quantized as numpy_quantized
+from snncc.functions.numpy import recurrent as numpy_recurrent
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import (
     IF,
@@ -42,6 +39,7 @@ from snncc.ir.nodes import (
 from snncc.neurons.encoders import interval_step, poisson_step
 from snncc.neurons.integrate_and_fire import if_step
 from snncc.neurons.multi_threshold import multi_threshold_step
+from snncc.neurons.random import counters_array, uniform_array
 from snncc.neurons.signed import centred_if_step, leaky_if_step, phi, resting_rate, signed_if_step
 from snncc.neurons.threshold_rules import adapted, adaptive_if_step, msat_step, msat_threshold, normalized
 

@@ -11,10 +11,10 @@ import msgspec
 import onnx
 
 from snncc.errors import Problem, UnsupportedModel
-from snncc.frontend.load import load
-from snncc.frontend.lower import lower
-from snncc.frontend.normalize import normalize
-from snncc.frontend.samples import Dims, samples_first
+from snncc.frontend.files.load import load
+from snncc.frontend.normal.normalize import normalize
+from snncc.frontend.normal.samples import Dims, samples_first
+from snncc.frontend.operators.lower import lower
 from snncc.ir.analog_tail import AnalogTail
 from snncc.ir.classes import node_class, nodes_by_class, operations, shares
 

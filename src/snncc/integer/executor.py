@@ -19,8 +19,8 @@ from snncc.ir.network import Array, Network, frozen
 if TYPE_CHECKING:
     import torch
 
-    from snncc.early_exit import Undecided
-    from snncc.simulation import Counted, EarlyExecutor
+    from snncc.simulation.early_exit import Undecided
+    from snncc.simulation.run import Counted, EarlyExecutor
 
 #: Every whole number up to here is a float32.
 FLOAT32 = 1 << 24

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from snncc.data import Dataset
+from snncc.data.dataset import Dataset
 
 Array: TypeAlias = npt.NDArray[Any]
 LEVELS = 255

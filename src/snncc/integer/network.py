@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from snncc.data import Dataset
+from snncc.data.dataset import Dataset
 from snncc.errors import EmitError, UsageError
 from snncc.integer.folding import fold_affines
 from snncc.integer.inputs import InputScale, input_scale

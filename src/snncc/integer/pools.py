@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snncc.errors import EmitError
-from snncc.execute import numpy_ops
+from snncc.functions.numpy import ops as numpy_ops
 from snncc.ir.nodes import AveragePool, Conv, Node
 
 Array: TypeAlias = npt.NDArray[np.int64]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from snncc.data import Dataset
+from snncc.data.dataset import Dataset
 from snncc.integer.rounding import Seen
 from snncc.ir.network import Network
 from snncc.ir.nodes import Conv, Linear, Node
@@ -30,8 +30,8 @@ def seen_inputs(net: Network, samples: Dataset, seed: int = 0) -> dict[str, Seen
     import torch
 
     from snncc.execute.plan import plan
-    from snncc.execute.replay import between
-    from snncc.execute.torch_engine import Engine
+    from snncc.execute.torch.engine import Engine
+    from snncc.execute.torch.replay import between
     from snncc.transform.features import drawn_positions, patches, positions
 
     data, engine = samples.head(SAMPLES), Engine(net)

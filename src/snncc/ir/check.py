@@ -73,7 +73,7 @@ def check(net: Network, after: str) -> None:
 
 def check_shapes(net: Network, after: str, samples: int = 2) -> None:
     """Evaluate the network's stateless part without data and compare every shape with the one declared."""
-    from snncc.execute.torch_engine import Engine
+    from snncc.execute.torch.engine import Engine
 
     for node, found in Engine(net, device="meta").shapes(samples):
         expected = tuple(d * samples if i == node.batch else d for i, d in enumerate(node.shape))

@@ -14,11 +14,11 @@ import msgspec
 import numpy as np
 
 from snncc.calibrate.statistics import Request, Summary, collect
-from snncc.calibrate.values import AnnValues
-from snncc.data import Dataset
+from snncc.data.dataset import Dataset
 from snncc.errors import RecipeError
 from snncc.ir.network import Network
 from snncc.ir.nodes import Conv, ConvTranspose, Input, Linear, Node
+from snncc.transform.values import AnnValues
 
 Granularity = Literal["layer", "channel", "neuron"]
 #: A sample's power may be so many times what this share of at least so many samples stays below.

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from snncc.execute.replay import AnnReplay, Replay
+from snncc.execute.torch.replay import AnnReplay, Replay
 from snncc.ir.nodes import CentredIF, LeakyIF, Neuron, SignedIF
 
 #: What thresholds are multiplied by; of equals the first is taken.

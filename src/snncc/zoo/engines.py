@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import joblib
 
 from snncc.errors import UsageError
-from snncc.frontend.names import safe_name
+from snncc.names import safe_name
 from snncc.zoo.isolated import isolated, stop_all
 
 Backend = Literal["local", "dask", "ray"]

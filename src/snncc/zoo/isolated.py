@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from snncc.errors import BundleError
-from snncc.frontend.names import safe_name
+from snncc.names import safe_name
 from snncc.zoo.plan import Job
 from snncc.zoo.results import FOLDER, Failure, State, failed, key_of, read_state, write_state
 from snncc.zoo.worker import OUT_OF_MEMORY, memory_failure

@@ -11,10 +11,10 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 
-from snncc.frontend.names import safe_name
-from snncc.report.page import rendered
-from snncc.report.tables import Cell, Column, Table, figure, word
-from snncc.report.text import percent, points, small
+from snncc.names import safe_name
+from snncc.reports.page import rendered
+from snncc.reports.tables import Cell, Column, Table, figure, word
+from snncc.reports.text import percent, points, small
 
 if TYPE_CHECKING:
     from snncc.zoo.run import ModelEntry, Summary

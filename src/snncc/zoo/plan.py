@@ -12,13 +12,13 @@ from typing import Annotated, Any
 
 import msgspec
 
-from snncc import auto
-from snncc import recipe as recipes
-from snncc.data import Preprocessing
+from snncc.conversion import recipe as recipes
+from snncc.conversion.recipe import Recipe
+from snncc.conversion.sources import model_name
+from snncc.data.dataset import Preprocessing
 from snncc.errors import DataError, RecipeError, UsageError
-from snncc.frontend.names import safe_name
-from snncc.recipe import Recipe
-from snncc.sources import model_name
+from snncc.names import safe_name
+from snncc.study import search as auto
 
 SUFFIXES = (".onnx", ".pt2")
 SIZE_LIMIT = 4 << 20

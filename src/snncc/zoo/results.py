@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from snncc import manifest as manifests
-from snncc.bundle import Bundle
+from snncc.bundles import manifest as manifests
+from snncc.bundles.bundle import Bundle
+from snncc.bundles.output import replace_file
 from snncc.errors import SnnccError
-from snncc.output import replace_file
-from snncc.report.document import Report
-from snncc.simulation import Simulation
+from snncc.reports.document import Report
+from snncc.simulation.run import Simulation
 from snncc.zoo.plan import Gates, Job
 
 SCHEMA = "snncc/batch/1"

@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 
 from snncc import __version__
-from snncc import manifest as manifests
+from snncc.bundles import manifest as manifests
+from snncc.bundles.output import locked, replace_file
+from snncc.conversion.pipeline import Progress, quiet
 from snncc.errors import BundleError
-from snncc.output import locked, replace_file
-from snncc.pipeline import Progress, quiet
 from snncc.zoo.engines import PATIENCE, Backend, engine, without_address
 from snncc.zoo.pages import csv_table, index_page, junit
 from snncc.zoo.plan import Job, given_choices, plan

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
+from snncc.bundles.output import locked
 from snncc.errors import BundleError, SnnccError
-from snncc.output import locked
 from snncc.zoo.plan import Job
 from snncc.zoo.results import Failure, Result, State, failed, file_sha256, finished, key_of, measured, write_state
 
@@ -46,8 +46,9 @@ def external_files(model: Path) -> dict[str, str]:
 
 def converted(job: Job, out: Path) -> Result:
     """Convert and measure one model; raises SnnccError."""
-    from snncc import api, auto
-    from snncc.bundle import open_bundle
+    from snncc import api
+    from snncc.bundles.bundle import open_bundle
+    from snncc.study import search as auto
 
     bundle = out / f"{job.name}.snn"
     api.convert(

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from snncc import api
-from snncc.cli import cli
+from snncc.cli.commands import cli
 from snncc.errors import UsageError
 
 DIGITS = Path(__file__).resolve().parents[3] / "examples" / "digits" / "digits.onnx"

@@ -10,8 +10,8 @@ import pytest
 from chains import Chain, samples
 
 from snncc.execute.executors import TorchExecutor
-from snncc.execute.native import build
 from snncc.execute.native.executor import EngineNotice, NativeExecutor, native_executor
+from snncc.functions import compiled as build
 from snncc.ir.network import Network
 from snncc.ir.nodes import Differential, MultiThreshold, Operator
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from snncc import api
-from snncc.data import Dataset, Preprocessing
+from snncc.data.dataset import Dataset, Preprocessing
 from snncc.execute.executors import ReferenceExecutor, TorchExecutor
 from snncc.execute.native.executor import NativeExecutor
 from snncc.execute.native.program import Move, Pool
 from snncc.ir.network import Network
-from snncc.simulation import Executor
+from snncc.simulation.run import Executor
 
 DESIGN, T = 8, 10
 

@@ -3,6 +3,6 @@
 
     network --lower--> Program --emit--> C --compile, cache--> shared object --ctypes--> Session
 
-The steady part before the first neuron and the read-out behind the last one stay with torch (`execute.torch_engine`):
+The steady part before the first neuron and the read-out behind the last one stay with torch (`execute.torch.engine`):
 both are computed once, whatever T is. What stands between is one C function.
 """

@@ -15,24 +15,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snncc.execute.early_exit import PIECE, advance_undecided
 from snncc.execute.native.buffers import aligned
-from snncc.execute.native.build import Run, compiled, load
 from snncc.execute.native.emit import Source, emit
 from snncc.execute.native.layout import steady_values
 from snncc.execute.native.lower import lower
 from snncc.execute.native.moves import without_chains
 from snncc.execute.native.program import Grid, NumberType, Program, Route, Stretch, UnsupportedNode, Value
-from snncc.execute.torch_engine import Engine
-from snncc.execute.torch_layout import Activity, fold, unfold
-from snncc.execute.torch_layout import Run as Result
-from snncc.execute.torch_layout import Value as Series
-from snncc.execute.torch_session import Session, between
+from snncc.execute.torch.early_exit import PIECE, advance_undecided
+from snncc.execute.torch.engine import Engine
+from snncc.execute.torch.layout import Activity, fold, unfold
+from snncc.execute.torch.layout import Run as Result
+from snncc.execute.torch.layout import Value as Series
+from snncc.execute.torch.session import Session, between
+from snncc.functions.compiled import Run, compiled, load
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import SPIKING, Node
 
 if TYPE_CHECKING:
-    from snncc.early_exit import Undecided
+    from snncc.simulation.early_exit import Undecided
 
 #: What torch computes with before and behind the C: whole numbers in a type that holds them all.
 TORCH = {"float32": torch.float32, "float64": torch.float64, "int32": torch.float64}
@@ -105,7 +105,7 @@ class NativeEngine:
         first_sample: int = 0,
         undecided: Undecided | None = None,
     ) -> Result:
-        """Simulate a batch; as `execute.torch_engine.Engine.run`."""
+        """Simulate a batch; as `execute.torch.engine.Engine.run`."""
         session = NativeSession(
             self.torch, feeds, timesteps, tuple(checkpoints or (timesteps,)), observe, count, first_sample
         )

@@ -7,9 +7,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from snncc.execute.native.build import CompileError
 from snncc.execute.native.engine import NativeEngine
 from snncc.execute.native.program import NumberType, Route, UnsupportedNode
+from snncc.functions.compiled import CompileError
 from snncc.integer.executor import IntegerExecutor, as_floats, exact_type
 from snncc.integer.network import IntegerNetwork
 from snncc.ir.network import Array, Network
@@ -17,9 +17,9 @@ from snncc.ir.network import Array, Network
 if TYPE_CHECKING:
     import torch
 
-    from snncc.early_exit import Undecided
     from snncc.execute.native.cost import LayerCost
-    from snncc.simulation import Counted, EarlyExecutor, Executor
+    from snncc.simulation.early_exit import Undecided
+    from snncc.simulation.run import Counted, EarlyExecutor, Executor
 
 
 class EngineNotice(UserWarning):

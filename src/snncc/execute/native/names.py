@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from snncc.execute.native.program import Grid, Layer, Pool, Step, Term
-from snncc.frontend.names import safe_name
+from snncc.names import safe_name
 
 C_TYPES = {"float32": "float", "float64": "double", "int32": "int32_t", "int16": "int16_t"}
 QUOTIENT = {

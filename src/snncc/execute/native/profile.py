@@ -12,7 +12,7 @@ import torch
 
 from snncc.execute.native.cost import LayerCost
 from snncc.execute.native.program import Layer, Step, Term
-from snncc.frontend.names import safe_name
+from snncc.names import safe_name
 
 if TYPE_CHECKING:
     from snncc.execute.native.engine import NativeEngine

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simulation in short pieces whose samples leave the batch when they are decided; what is left is computed on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from snncc.ir.nodes import AdaptiveIF, Differential, Node
+
+if TYPE_CHECKING:
+    from snncc.execute.torch.session import Session
+    from snncc.ir.network import Network
+    from snncc.simulation.early_exit import Undecided
+
+#: Steps between two times at which samples leave: single steps read the weights twice as often, longer pieces compute
+#: more steps of samples that are decided.
+PIECE = 2
+
+
+def of_samples(x: Tensor, node: Node, which: Tensor) -> Tensor:
+    """The part of a node's value that belongs to some of its samples, by their positions."""
+    if node.batch is None:
+        return x
+    apart: Tensor = x.unflatten(node.batch, (-1, node.shape[node.batch]))
+    return apart.index_select(node.batch, which.to(x.device)).flatten(node.batch, node.batch + 1)
+
+
+def state_of_samples(net: Network, node: Node, state: Any, which: Tensor) -> Any:
+    """The part of a node's state that belongs to some of its samples."""
+    one, other = state
+    if isinstance(node, Differential):
+        sources = [net[node.inputs[i]] for i in net.varying_positions(node)]
+        sums = tuple(of_samples(x, source, which) for x, source in zip(one, sources, strict=True))
+        return sums, of_samples(other[0], node, which).unsqueeze(0)
+    if isinstance(node, AdaptiveIF):  # one factor per sample
+        return of_samples(one, node, which), other[which.to(other.device)]
+    return of_samples(one, node, which), of_samples(other, node, which)
+
+
+def closed_up(rows: Tensor) -> Tensor:
+    """Some rows of a batch in an order in which most stay where they are: those behind the new end fill the holes."""
+    order = torch.arange(len(rows))
+    order[~torch.isin(order, rows)] = rows[rows >= len(rows)]
+    return order
+
+
+def advance_undecided(session: Session, undecided: Undecided) -> None:
+    """The steps of a session as long as any of its samples goes on; each step decides, after every piece they leave."""
+    net, rows = session.engine.network, torch.arange(session.samples)
+    for begin in range(0, session.timesteps, PIECE):
+        end = min(begin + PIECE, session.timesteps)
+        session.checkpoints = tuple(range(begin + 1, end + 1))
+        session.snapshots.clear()
+        session.advance(begin, end)
+        outputs = session.finish().outputs
+        for k, t in enumerate(session.checkpoints):
+            now = {name: of_samples(y[k], net[name], rows).cpu().numpy() for name, y in outputs.items()}
+            rows = rows[torch.from_numpy(undecided(now, t))]
+            if not len(rows):
+                return
+        if len(rows) < session.samples:
+            order, now_at = closed_up(rows), torch.empty(session.samples, dtype=torch.int64)
+            now_at[order] = torch.arange(len(order))
+            rows = now_at[rows]
+            session.keep(order)

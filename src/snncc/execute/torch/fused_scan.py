@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scans of neurons fused, bit for bit those of `torch_neurons` and `torch_rules`: compiled C, or Triton on a GPU.
+
+A scan in torch reads and writes the state in memory at every operation; here it stays in the cache, or in registers,
+over all steps. Without a compiler, or without triton, the scans of torch run.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snncc.execute.torch.rules import adapted
+from snncc.functions.compiled import CompileError, compiled
+from snncc.ir.nodes import IF, AdaptiveIF, CentredIF, LeakyIF, MultiThreshold, Neuron, SignedIF
+
+#: Below this many entries a call costs more than it saves.
+LEAST = 1 << 12
+#: `enum kind` of scan.c.
+KINDS = (
+    "soft",
+    "hard",
+    "early",
+    "signed",
+    "at_zero",
+    "centred",
+    "leaky_early",
+    "leaky_signed",
+    "halving",
+    "vmax",
+    "vcur",
+    "graded",
+)
+REALS = {torch.float32: ("float", "floorf", "fabsf"), torch.float64: ("double", "floor", "fabs")}
+#: z * threshold is rounded before it is subtracted, as in torch; comparisons may be vectorized (no flag is ever read).
+EXACT = ("-ffp-contract=off", "-fno-trapping-math")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """A scan from `current` to `output`, both (T, N, size), perhaps one tensor; what a kind does not read is a dummy.
+
+    On the CPU either may stay in one place, with a stride of 0 over the steps.
+
+    potential, count: (N, size), the state, overwritten. threshold, amplitude, beside, charge: (size). factor: (T, N).
+    """
+
+    kind: str
+    current: Tensor
+    output: Tensor
+    potential: Tensor
+    count: Tensor
+    threshold: Tensor
+    amplitude: Tensor
+    #: The resting rate of a centred neuron, or the slope of a leaky one.
+    beside: Tensor
+    #: What the resting rate takes from the current.
+    charge: Tensor
+    #: What multiplies an adaptive threshold at each step.
+    factor: Tensor
+    #: The most spikes at once; of `halving`, the number of thresholds.
+    levels: int = 1
+    #: How many of these steps the resting rate flows for.
+    rests: int = 0
+    cap: float = math.inf
+
+
+#: The tensors of a scan, in the order of `struct scan`.
+TENSORS = ("current", "output", "potential", "count", "threshold", "amplitude", "beside", "charge", "factor")
+
+
+class CScan(ctypes.Structure):
+    """`struct scan` of scan.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("steps", "samples", "size", "stride", "written")),
+        *((name, ctypes.c_int64) for name in ("rests", "kind", "levels", "threads")),
+        ("cap", ctypes.c_double),
+        *((name, ctypes.c_void_p) for name in TENSORS),
+    )
+
+
+def c_scan(dtype: torch.dtype) -> Callable[[Scan], None]:
+    """The scan in C, compiled or from the cache; raises CompileError or OSError."""
+    definitions = zip(("REAL", "FLOOR", "MAGNITUDE"), REALS[dtype], strict=True)
+    source = resources.files("snncc.execute.torch").joinpath("scan.c").read_text(encoding="utf-8")
+    head = "".join(f"#define {name} {text}\n" for name, text in definitions)
+    function = ctypes.CDLL(str(compiled(head + source, EXACT))).run
+    function.argtypes, function.restype = [ctypes.POINTER(CScan)], None
+
+    def run(scan: Scan) -> None:
+        call = CScan(
+            steps=len(scan.current),
+            samples=scan.current.shape[1],
+            size=scan.threshold.numel(),
+            stride=scan.current.stride(0),
+            written=scan.output.stride(0),
+            rests=scan.rests,
+            kind=KINDS.index(scan.kind),
+            levels=scan.levels,
+            threads=torch.get_num_threads(),
+            cap=scan.cap,
+            **{name: getattr(scan, name).data_ptr() for name in TENSORS},
+        )
+        function(ctypes.byref(call))
+
+    return run
+
+
+@cache
+def kernel(device: str, dtype: torch.dtype) -> Callable[[Scan], None] | None:
+    """What runs a scan on a type of device; None where the scans of torch have to, which give the same."""
+    if dtype not in REALS:
+        return None
+    try:
+        if device == "cuda":
+            from snncc.execute.torch import triton_scan
+
+            return triton_scan.gpu_scan(device, dtype)
+        return c_scan(dtype) if device == "cpu" else None
+    except (CompileError, ImportError, OSError, AttributeError):
+        return None
+
+
+def kind_of(node: Neuron) -> str | None:
+    """Which of `KINDS` a node is, if any."""
+    match node:
+        case IF():
+            return "soft" if node.reset == "subtract" else "hard"
+        case SignedIF():
+            return node.negative if node.levels == 1 else "early"
+        case CentredIF():
+            return "centred"
+        case LeakyIF():
+            return f"leaky_{node.negative}" if node.levels == 1 else "leaky_early"
+        case MultiThreshold():
+            return "halving"
+        case AdaptiveIF():
+            return node.subtract
+    return None
+
+
+def memory_format(steps: Tensor) -> torch.memory_format | None:
+    """The order of steps (T, N, ...) that lie one after the other, or all in one place; None for any other layout."""
+    if len(steps) > 1 and steps.stride(0) not in (0, steps[0].numel()):
+        return None
+    formats = (torch.contiguous_format, torch.channels_last)[: 2 if steps.ndim == 5 else 1]
+    return next((f for f in formats if steps[0].is_contiguous(memory_format=f)), None)
+
+
+def fusible(node: Neuron, steps: Tensor) -> bool:
+    """Whether a fused scan can run a neuron over these steps (T, N, ...)."""
+    return (
+        kind_of(node) is not None
+        and node.batch == 0
+        and node.shape[0] == 1
+        and memory_format(steps) is not None
+        and (steps.numel() >= LEAST or steps.device.type != "cpu")
+        and kernel(steps.device.type, steps.dtype) is not None
+    )
+
+
+def fused_scan(
+    node: Neuron,
+    steps: Tensor,
+    arrays: Mapping[str, Tensor],
+    state: Any,
+    first_step: int,
+    *,
+    keep: bool,
+    last: bool = False,
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """A neuron over the steps (T, N, ...), overwritten unless `keep`; returns the output and the state.
+
+    last: of the output only that of the last step is kept (on the CPU).
+    """
+    run, kind, order = kernel(steps.device.type, steps.dtype), kind_of(node), memory_format(steps)
+    if run is None or kind is None or order is None:
+        raise CompileError("no fused scan")  # `fusible` has said so
+
+    def per_neuron(x: Tensor) -> Tensor:
+        return x.to(steps.dtype).broadcast_to(node.shape).contiguous(memory_format=order)
+
+    apart = 0 if last else steps[0].numel()
+    output = steps.new_empty_strided(steps.shape, (apart, *steps.stride()[1:])) if keep or last else steps
+    threshold, amplitude = per_neuron(arrays[node.threshold]), per_neuron(arrays[node.amplitude])
+    if state is None:
+        zeros = torch.zeros_like(steps[0])
+        state = zeros + arrays[node.v_init], zeros
+        if isinstance(node, CentredIF):
+            zeros += arrays[node.centre]
+        elif isinstance(node, AdaptiveIF):
+            state = state[0], steps.new_full((steps.shape[1] if node.scope == "sample" else 1,), node.eta)
+    potential, memory = state[0].contiguous(memory_format=order), state[1]
+    if not isinstance(node, AdaptiveIF):
+        memory = memory.contiguous(memory_format=order)
+    beside = charge = factor = threshold
+    levels, rests, cap = 1, 0, math.inf
+    match node:
+        case IF():
+            levels = node.burst
+        case SignedIF():
+            levels, cap = node.levels, math.inf if node.cap is None else node.cap
+        case LeakyIF():
+            levels, beside = node.levels, per_neuron(arrays[node.slope])
+        case MultiThreshold():
+            levels = node.sizes
+        case CentredIF():
+            levels, beside = node.levels, per_neuron(arrays[node.centre] / max(1, node.until))
+            charge, rests = beside * threshold * (threshold > 0), min(len(steps), max(0, node.until - first_step))
+        case AdaptiveIF():
+            factors = adaptive_factors(node, steps, arrays[node.threshold], memory)
+            memory, factor = factors[-1], factors.expand(-1, steps.shape[1]).contiguous()
+    run(
+        Scan(
+            kind=kind,
+            current=steps,
+            output=output,
+            potential=potential,
+            count=memory,
+            threshold=threshold,
+            amplitude=amplitude,
+            beside=beside,
+            charge=charge,
+            factor=factor,
+            levels=levels,
+            rests=rests,
+            cap=cap,
+        )
+    )
+    return output, (potential, memory)
+
+
+def adaptive_factors(node: AdaptiveIF, steps: Tensor, threshold: Tensor, c: Tensor) -> Tensor:
+    """What multiplies the threshold at each step, (T, len(c)), after the factor c of the step before."""
+    found = []
+    for x in steps:
+        c = adapted(c, x, threshold, eta=node.eta, rule=node.rule, axis=0) if node.adapt else c
+        found.append(c)
+    return torch.stack(found)
+
+
+def emitted(node: Neuron, steps: Tensor, arrays: Mapping[str, Tensor]) -> Tensor | None:
+    """What neurons give in all for the currents of T steps from the first on, which stay: sum_t y(t), (N, ...).
+
+    By their counts; None where they have none or no compiled scan can run.
+    """
+    if not isinstance(node, SignedIF | CentredIF) or steps.device.type != "cpu" or not fusible(node, steps):
+        return None
+    count = fused_scan(node, steps, arrays, None, 0, keep=True, last=True)[1][1]
+    if isinstance(node, CentredIF) and len(steps) != node.until:  # at its design T the centre has flowed away in whole
+        count = count + arrays[node.centre] * (min(len(steps), node.until) / max(1, node.until) - 1)
+    return count * arrays[node.amplitude]

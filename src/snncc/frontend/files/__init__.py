@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading files from strangers: ONNX, exported torch programs."""

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators whose results change their shape with the data (NonMaxSuppression, NonZero, ...) do not spike.
+
+They and all that depends on them are cut off as a model of its own; the network ends where that begins.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir import convenience
+
+from snncc.ann.truth import ORT_ERRORS
+from snncc.frontend.files.load import WEIGHTED
+from snncc.frontend.normal.shapes import known_shape
+from snncc.frontend.operators.foreign import RANDOM, read_by
+from snncc.functions.torch.foreign import foreign_session
+from snncc.ir.analog_tail import AnalogTail
+from snncc.ir.analysis import multiply_accumulates
+from snncc.ir.network import Array, Network
+from snncc.ir.nodes import ACTIVATIONS, Node
+
+#: Operators whose shape depends on the entries of an operand, not on its shape alone.
+# fmt: off
+BY_ENTRIES = frozenset((
+    "AffineGrid", "BlackmanWindow", "CenterCropPad", "Col2Im", "Compress", "ConstantOfShape", "DFT", "Expand",
+    "HammingWindow", "HannWindow", "If", "Loop", "MaxUnpool", "NonMaxSuppression", "NonZero", "OneHot", "Pad", "Range",
+    "Reshape", "Resize", "STFT", "Scan", "Slice", "Split", "Tile", "TopK", "Unique", "Upsample",
+))
+# fmt: on
+OF_SEVERAL = ("Sequence", "Optional", "ConcatFromSequence", "SplitToSequence")
+
+
+def may_start(node: ir.Node) -> bool:
+    """Whether a shape that is not known depends on data, and is not only beyond shape inference."""
+    return node.domain not in ("", "ai.onnx") or node.op_type in BY_ENTRIES or node.op_type.startswith(OF_SEVERAL)
+
+
+def is_open(value: ir.Value) -> bool:
+    """Whether something reads a value that is no array of a known shape."""
+    used = bool(value.name) and (bool(value.uses()) or value.is_graph_output())
+    several = isinstance(value.type, (ir.SequenceType, ir.OptionalType))
+    return used and (several or known_shape(value) is None)
+
+
+def split(model: ir.Model) -> tuple[ir.Model, AnalogTail, Array] | None:
+    """The graph in front of the tail, the tail and its serialized model; None where there is none that runs.
+
+    Random operators make no tail, nor does what onnxruntime refuses or what gives no arrays. `model` is left as it is.
+    """
+    graph, starts = model.graph, list[ir.Node]()
+    nodes: list[ir.Node] = []
+    behind: set[ir.Value] = set()
+    for node in graph:
+        depends = any(value in behind for value in read_by(node))
+        if not depends and may_start(node) and any(map(is_open, node.outputs)):
+            starts.append(node)
+        elif not depends:
+            continue
+        nodes.append(node)
+        behind.update(node.outputs)
+    computed = [value for value in graph.outputs if value in behind]
+    arrays = all(isinstance(v.type, ir.TensorType) and v.dtype != ir.DataType.STRING for v in computed)
+    if not computed or not arrays or any(node.op_type in RANDOM for node in nodes):
+        return None
+    weights = [v.const_value for n in nodes if n.op_type in WEIGHTED for v in read_by(n) if v.const_value is not None]
+    read = dict.fromkeys(v for n in nodes for v in read_by(n) if v not in behind and v.const_value is None)
+    try:
+        blob = serialized(model, [*read], computed)
+        foreign_session(blob.tobytes())
+    except ORT_ERRORS:
+        return None
+    tail = AnalogTail(
+        inputs=tuple(str(value.name) for value in read),
+        outputs=tuple(str(value.name) for value in computed),
+        starts=tuple(sorted({node.op_type for node in starts})),
+        operators=len(nodes),
+        weights=sum(constant.size for constant in weights),
+    )
+    ends = dict.fromkeys([*(value for value in graph.outputs if value not in behind), *read])
+    return piece(model, list(graph.inputs), [*ends]), tail, blob
+
+
+def spikes(network: Network, node: Node) -> bool:
+    """Whether a node is an activation or has weights, and varies."""
+    return node.name in network.varying and (isinstance(node, ACTIVATIONS) or multiply_accumulates(network, node) > 0)
+
+
+def piece(model: ir.Model, inputs: list[ir.Value], outputs: list[ir.Value]) -> ir.Model:
+    """A copy of a part of a model."""
+    part = convenience.extract(model.graph, inputs, outputs)
+    part.opset_imports.update(model.opset_imports)
+    made = ir.Model(part, ir_version=10, producer_name="snncc")
+    made.meta.update(model.meta)
+    return made
+
+
+def serialized(model: ir.Model, inputs: list[ir.Value], outputs: list[ir.Value]) -> Array:
+    """A part of a model as the bytes of an ONNX file."""
+    part = piece(model, inputs, outputs)
+    part.graph.name = "analog_tail"
+    return np.frombuffer(ir.to_proto(part).SerializeToString(deterministic=True), np.uint8)

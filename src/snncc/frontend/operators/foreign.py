@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The floor of lowering: an ONNX node that onnxruntime runs is carried along as a model of that one node.
+
+What such a node does to the samples is not known, so it is tried: three random samples at once must give what
+each gives alone, joined along one axis.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from onnx import helper
+from onnx_ir import traversal
+
+from snncc.ann.truth import ORT_ERRORS
+from snncc.frontend.operators.builder import Builder, MixesSamples, Operand
+from snncc.functions.numpy.foreign import foreign
+from snncc.ir.network import Array
+from snncc.ir.nodes import Foreign, Node
+
+#: Operators whose result differs from run to run.
+RANDOM = frozenset(
+    ("Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
+)
+
+
+class NotRunnable(Exception):
+    """onnxruntime does not run the node."""
+
+
+def exists(node: ir.Node) -> bool:
+    """Whether ONNX has this operator."""
+    return onnx.defs.has(node.op_type, "" if node.domain == "ai.onnx" else node.domain)
+
+
+def captured(node: ir.Node) -> list[ir.Value]:
+    """The values of the main graph that the node's bodies read."""
+    found: dict[str, ir.Value] = {}
+    for attribute in node.attributes.values():
+        if attribute.type != ir.AttributeType.GRAPH:
+            continue
+        body = attribute.as_graph()
+        inner = [*traversal.RecursiveGraphIterator(body)]
+        own = {v for n in inner for v in n.outputs} | set(body.inputs) | set(body.initializers.values())
+        for n in inner:
+            for a in n.attributes.values():
+                if a.type == ir.AttributeType.GRAPH:
+                    own |= set(a.as_graph().inputs) | set(a.as_graph().initializers.values())
+        for value in [v for n in inner for v in n.inputs] + list(body.outputs):
+            if value is not None and value.name and value not in own:
+                found[value.name] = value
+    return list(found.values())
+
+
+def one_node_model(
+    node: ir.Node,
+    values: Sequence[ir.Value],
+    dims: Mapping[str, Sequence[int | str]],
+    opsets: Mapping[str, int],
+) -> onnx.ModelProto:
+    """The node alone: values that `dims` names are inputs, the others constants inside."""
+    proto = ir.to_proto(node)
+    proto.name = node.op_type
+    for i, name in enumerate(proto.output):
+        if not name:  # onnxruntime 1.31 crashes on a Split that lacks an output
+            proto.output[i] = f"unused{i}"
+    inputs, constants = [], []
+    for value in values:
+        name = str(value.name)
+        if name in dims:
+            kind = int(value.dtype) if value.dtype is not None else onnx.TensorProto.FLOAT
+            inputs.append(helper.make_tensor_value_info(name, kind, dims[name]))
+        elif value.const_value is not None:
+            constants.append(onnx.numpy_helper.from_array(np.asarray(value.const_value.numpy()), name))
+    outputs = [onnx.ValueInfoProto(name=name) for name in proto.output]
+    graph = helper.make_graph([proto], "foreign", inputs, outputs, constants)
+    imports = [helper.make_opsetid(domain, version) for domain, version in sorted(opsets.items())]
+    return helper.make_model(graph, opset_imports=imports, ir_version=10, producer_name="snncc")
+
+
+def read_by(node: ir.Node) -> list[ir.Value]:
+    """The values that a node and its bodies read, each once."""
+    return list({str(v.name): v for v in [*node.inputs, *captured(node)] if v is not None and v.name}.values())
+
+
+#: Entries of a value that a trial run may make up.
+LARGEST = 1 << 26
+
+
+def measured_shapes(node: ir.Node, opsets: Mapping[str, int]) -> list[tuple[tuple[int, ...], ir.DataType]] | None:
+    """The shapes and types of a node's outputs, found by running it on zeros and random numbers; None if they differ.
+
+    Only for operators of onnxruntime and for control flow: ONNX's other operators leave a shape open on purpose.
+    """
+    if node.domain in ("", "ai.onnx") and node.op_type not in ("If", "Loop", "Scan"):
+        return None
+    values, dims = read_by(node), dict[str, list[int | str]]()
+    for value in values:
+        if value.const_value is None:
+            if value.shape is None or value.dtype is None or not all(isinstance(d, int) for d in value.shape):
+                return None
+            extents = [d for d in value.shape if isinstance(d, int)]
+            dims[str(value.name)] = [*extents]
+            if math.prod(extents) > LARGEST:
+                return None
+    rng = np.random.default_rng(0)
+    found = []
+    for random in (False, True):
+        feeds = []
+        for value in values:
+            if (name := str(value.name)) in dims and value.dtype is not None:
+                drawn = rng.random([int(d) for d in dims[name]]) * random * 2
+                feeds.append(drawn.astype(value.dtype.numpy()))
+        try:
+            blob = np.frombuffer(one_node_model(node, values, dims, opsets).SerializeToString(), np.uint8)
+            results = [foreign(*feeds, blob, output=i) for i in range(len(node.outputs))]
+        except ORT_ERRORS:
+            return None
+        found.append([(r.shape, ir.DataType.from_numpy(r.dtype)) for r in results])
+    return found[0] if found[0] == found[1] else None
+
+
+def samples_of(node: Node, count: int, rng: np.random.Generator) -> list[Array]:
+    """Random values of a node for single samples; one that has no samples is the same for all."""
+    drawn = []
+    for _ in range(count if node.batch is not None else 1):
+        if node.dtype == "float32":
+            drawn.append(rng.uniform(0.1, 1, node.shape).astype(np.float32))
+        else:
+            drawn.append(rng.integers(0, 2, node.shape).astype(node.dtype))
+    return drawn * (count if node.batch is None else 1)
+
+
+def batch_axis(
+    blob: Array, inputs: Sequence[Node], output: int, shape: tuple[int, ...], *, batched: bool
+) -> int | None:
+    """The axis of an output that carries the samples. Raises MixesSamples where there is none."""
+    rng = np.random.default_rng(0)
+    if any(math.prod(x.shape) > LARGEST for x in inputs):
+        raise NotRunnable(f"it reads more than {LARGEST:,} numbers")
+    drawn = [samples_of(x, 3, rng) for x in inputs]
+    single = [foreign(*[d[i] for d in drawn], blob, output=output) for i in range(3)]
+    if single[0].shape != shape:
+        raise NotRunnable(f"onnxruntime gives it the shape {list(single[0].shape)}, not {list(shape)}")
+    if not batched:
+        return None
+    stacked = [d[0] if x.batch is None else np.concatenate(d, axis=x.batch) for x, d in zip(inputs, drawn, strict=True)]
+    try:
+        together = foreign(*stacked, blob, output=output)
+    except ORT_ERRORS as error:
+        raise MixesSamples("onnxruntime runs it for one sample only") from error
+    for axis in range(len(shape)):
+        joined = np.concatenate(single, axis=axis)
+        if joined.shape == together.shape and np.allclose(joined, together, rtol=1e-4, atol=1e-5, equal_nan=True):
+            return axis
+    raise MixesSamples("its result for several samples is not made of the results for each")
+
+
+def lower_foreign(
+    g: Builder, node: ir.Node, operand_of: Callable[[ir.Value], Operand], opsets: Mapping[str, int]
+) -> list[Node | None]:
+    """`Foreign` nodes for the outputs that are read. Raises NotRunnable where onnxruntime refuses."""
+    if node.op_type in RANDOM and node.domain in ("", "ai.onnx"):
+        raise NotRunnable("its result is random")
+    if node.op_type == "BatchNormalization" and node.attributes.get_int("training_mode"):
+        raise NotRunnable("its result depends on the other samples of the batch")
+    values = read_by(node)
+    operands = {str(v.name): x for v in values if isinstance(x := operand_of(v), Node)}
+    dims = {n: ["N" if i == x.batch else d for i, d in enumerate(x.shape)] for n, x in operands.items()}
+    inputs = list(operands.values())
+    model = one_node_model(node, values, dims, opsets)
+    blob = np.frombuffer(model.SerializeToString(deterministic=True), np.uint8)
+    results: list[Node | None] = [None] * len(node.outputs)
+    key = None
+    batched = any(x.batch is not None for x in inputs)
+    for index in range(len(node.outputs)):
+        if not g.select(index):
+            continue
+        key = key or g.array("foreign", blob)
+        try:
+            axis = batch_axis(blob, inputs, index, g.shape, batched=batched)
+        except ORT_ERRORS as error:
+            raise NotRunnable(str(error).splitlines()[0][:200]) from error
+        results[index] = g.add(
+            Foreign(
+                name=g.out,
+                inputs=tuple(x.name for x in inputs),
+                shape=g.shape,
+                batch=axis,
+                dtype=g.dtype,
+                operator=f"{node.domain}.{node.op_type}".lstrip("."),
+                model=key,
+                output=index,
+            )
+        )
+    return results

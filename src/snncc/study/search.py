@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`--method auto`: the cheapest network that meets a target, found on calibration samples that are held back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+import numpy as np
+
+from snncc.ann.truth import Truth
+from snncc.conversion import recipe as recipes
+from snncc.conversion.pipeline import Progress
+from snncc.conversion.recipe import Recipe
+from snncc.conversion.sources import described
+from snncc.data.dataset import Dataset
+from snncc.errors import DataError, FidelityError
+from snncc.ir.network import Network
+from snncc.reports.document import Search, Trial, rounded
+from snncc.study.comparison import MethodRun, Refusal, Workplace, ann_stage, one_run
+from snncc.transform.base import Statistics
+
+NAME = "auto"
+#: The design T that are tried.
+LADDER = (1, 2, 4, 8, 16, 32, 64)
+#: The samples that a trial is calibrated on and judged by, at most.
+CALIBRATED, HELD_BACK = 256, 512
+LEAST = 16
+MAX_DROP = 1.0
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """What the network must meet: points lost at most, the longest T, synaptic operations per sample at most.
+
+    With a `max_drop` the cheapest network that meets everything is chosen, else the most accurate one.
+    """
+
+    max_drop: float | None = None
+    timesteps: int | None = None
+    operations: float | None = None
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to convert."""
+
+    method: str
+    timesteps: int
+    granularity: str
+    levels: int = 1
+
+    def recipe(self, *, whole: bool = False) -> Recipe:
+        """The recipe with its options; `whole`: for targets that know whole spikes only."""
+        found = recipes.with_granularity(recipes.load_method(self.method), self.granularity)
+        found = recipes.without_centres(found) if whole else found
+        return recipes.with_levels(found, self.levels) if self.levels > 1 else found
+
+
+def ladder(longest: int | None) -> tuple[int, ...]:
+    """The T to try, up to a limit, which is one of them."""
+    return LADDER if longest is None else (*[t for t in LADDER if t < longest], longest)
+
+
+def variants(timesteps: Sequence[int], granularity: str) -> Iterator[Candidate]:
+    """Around the T that a ternary `matched` network needs: more levels, shared thresholds, the plainer method."""
+    other = "channel" if granularity == "neuron" else "neuron"
+    for t in timesteps:
+        for levels in (2, 4):
+            yield Candidate(method="matched", timesteps=t, granularity=granularity, levels=levels)
+        yield Candidate(method="matched", timesteps=t, granularity=other)
+        yield Candidate(method="dnisnm", timesteps=t, granularity=granularity)
+
+
+def split(calibration: Dataset, seed: int) -> tuple[Dataset, Dataset]:
+    """(to calibrate on, held back), a quarter held back, in random order; raises DataError for too few samples."""
+    if len(calibration) < LEAST:
+        raise DataError(
+            f"--method auto holds samples back to choose by; {len(calibration)} are too few",
+            cure=f"give at least {LEAST} calibration samples, or choose a method yourself",
+        )
+    order = np.random.default_rng(seed).permutation(len(calibration))
+    held = min(HELD_BACK, len(order) // 4)
+    return calibration.subset(np.sort(order[held : held + CALIBRATED])), calibration.subset(np.sort(order[:held]))
+
+
+def search(
+    network: Network,
+    truth: Truth,
+    calibration: Dataset,
+    target: Target,
+    *,
+    name: str,
+    granularity: str | None,
+    whole: bool = False,
+    seed: int,
+    progress: Progress,
+) -> tuple[Recipe, int, Search]:
+    """The recipe and T chosen, and what was tried: T = 1, 2, 4, ... with ternary spikes until the target is met, then
+    what is around it. `whole`: for targets without constants beside spikes.
+
+    Raises DataError for too few samples, FidelityError when nothing meets the target.
+    """
+    fitted, held = split(calibration, seed)
+    goal = target if target != Target() else Target(max_drop=MAX_DROP)
+    shared: dict[bytes, Statistics] = {}
+    runs: dict[Candidate, MethodRun] = {}
+
+    def attempt(candidate: Candidate) -> Trial | None:
+        chosen = candidate.recipe(whole=whole)
+        place = Workplace(
+            name=name,
+            network=network,
+            truth=truth,
+            calibration=fitted,
+            data=held,
+            about=described(held),
+            timesteps=(candidate.timesteps,),
+            seed=seed,
+            progress=progress,
+        )
+        found = one_run(place, chosen, candidate.timesteps, shared.setdefault(ann_stage(chosen), Statistics()))
+        if isinstance(found, Refusal):
+            return None
+        runs[candidate] = found
+        return trial(candidate, found)
+
+    steps, unit = ladder(goal.timesteps), granularity or "neuron"
+    reached = steps[-1]
+    for t in steps:
+        found = attempt(Candidate(method="matched", timesteps=t, granularity=unit))
+        dear = found is not None and goal.operations is not None and found.synaptic_operations > goal.operations
+        enough = found is not None and goal.max_drop is not None and found.drop <= goal.max_drop
+        if dear or enough:  # a longer T costs more
+            reached = t
+            break
+    around = sorted({reached, *[t for t in steps if t < reached][-1:]})
+    for candidate in variants(around, unit):
+        if granularity is None or candidate.granularity == granularity:
+            attempt(candidate)
+    trials = {candidate: trial(candidate, run) for candidate, run in runs.items()}
+    good = [c for c, found in trials.items() if meets(found, goal)]
+    if not good:
+        nearest = min(trials.values(), key=lambda found: found.drop, default=None)
+        best = f"the nearest is {shown(nearest)}" if nearest else "nothing converts"
+        raise FidelityError(f"no network meets {wording(goal)}; {best}", cure="ask for less, or give more samples")
+
+    def rank(candidate: Candidate) -> tuple[float, float]:
+        found = trials[candidate]
+        order = (found.synaptic_operations, found.drop)
+        return order if goal.max_drop is not None else order[::-1]
+
+    best_one = min(good, key=rank)
+    first = next(iter(runs.values()))
+    return (
+        best_one.recipe(whole=whole),
+        best_one.timesteps,
+        Search(
+            metric=first.curve.metric,
+            ann=first.curve.ann,
+            samples=len(held),
+            target=wording(goal),
+            trials=tuple(
+                msgspec.structs.replace(found, front=on_front(found, trials.values()), chosen=c == best_one)
+                for c, found in trials.items()
+            ),
+        ),
+    )
+
+
+def trial(candidate: Candidate, run: MethodRun) -> Trial:
+    """What a candidate gave at its design T."""
+    value = run.curve.points[-1].value
+    return Trial(
+        method=candidate.method,
+        timesteps=candidate.timesteps,
+        granularity=candidate.granularity,
+        levels=candidate.levels,
+        value=value,
+        drop=rounded(100 * (run.curve.ann - value)) or 0.0,
+        synaptic_operations=run.synaptic_operations,
+        firing_rate=run.firing_rate,
+    )
+
+
+def meets(found: Trial, target: Target) -> bool:
+    """Whether a trial meets every part of the target."""
+    return (
+        (target.max_drop is None or found.drop <= target.max_drop)
+        and (target.timesteps is None or found.timesteps <= target.timesteps)
+        and (target.operations is None or found.synaptic_operations <= target.operations)
+    )
+
+
+def on_front(found: Trial, trials: Iterable[Trial]) -> bool:
+    """Whether no other trial is as good in accuracy and in operations and better in one of them (Pareto)."""
+    return not any(
+        o.value >= found.value
+        and o.synaptic_operations <= found.synaptic_operations
+        and (o.value, -o.synaptic_operations) != (found.value, -found.synaptic_operations)
+        for o in trials
+    )
+
+
+def wording(target: Target) -> str:
+    """The target in words."""
+    parts = [
+        f"a drop of at most {target.max_drop:g} points" if target.max_drop is not None else "",
+        f"T <= {target.timesteps}" if target.timesteps is not None else "",
+        f"at most {target.operations:,.0f} synaptic operations" if target.operations is not None else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def shown(found: Trial) -> str:
+    """A trial in words."""
+    return (
+        f"{found.method} at T={found.timesteps} by {found.granularity} with {found.levels} level(s): "
+        f"{found.drop:.2f} points lost, {found.synaptic_operations:,.0f} synaptic operations"
+    )
