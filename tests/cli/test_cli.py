@@ -143,7 +143,7 @@ def test_labels_that_are_no_classes_are_named(converted: Path) -> None:
 
 
 def test_a_bug_says_so(tmp_path: Path) -> None:
-    code = "from snncc import cli; cli.run(lambda: 1 / 0)"
+    code = "from snncc.cli import commands; commands.run(lambda: 1 / 0)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 70
     assert "ZeroDivisionError" in done.stderr
@@ -151,7 +151,7 @@ def test_a_bug_says_so(tmp_path: Path) -> None:
 
 
 def test_out_of_memory_is_no_bug(tmp_path: Path) -> None:
-    code = "from snncc import cli; cli.run(lambda: bytes(1 << 62))"
+    code = "from snncc.cli import commands; commands.run(lambda: bytes(1 << 62))"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "out of memory" in done.stderr
