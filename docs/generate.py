@@ -11,11 +11,11 @@ from typing import get_args
 import msgspec
 
 from snncc.conversion.recipe import PassEntry, Recipe, load_recipe, methods
+from snncc.execute.protocol import Counted, Executor
 from snncc.frontend.operators.coverage import coverage
 from snncc.frontend.operators.lower import LOWERINGS
 from snncc.ir.nodes import AnyNode
 from snncc.ir.operators import OPERATORS
-from snncc.simulation.run import Counted, Executor
 from snncc.transform.base import Context
 from snncc.transform.passes import TRANSFORMS
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from snncc.execute.protocol import EarlyExecutor
 from snncc.execute.torch.early_exit import PIECE
 from snncc.ir.network import Network
-from snncc.simulation.run import EarlyExecutor, output_first
+from snncc.ir.readout import output_first
 
 
 @dataclass

@@ -23,9 +23,10 @@ from speech import spoken_digits
 
 from snncc.conversion import recipe
 from snncc.data.dataset import Dataset, Preprocessing
-from snncc.execute.native.executor import native_executor, native_integers
+from snncc.execute.native.executor import native_executor
+from snncc.execute.protocol import Executor
 from snncc.integer import lower
-from snncc.simulation.run import Executor
+from snncc.integer.native import native_integers
 
 CALIBRATED, TIMESTEPS, BATCH = 256, 8, 50
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"

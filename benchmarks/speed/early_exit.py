@@ -19,9 +19,10 @@ from contenders import fastest
 
 from snncc.bundles.bundle import open_bundle
 from snncc.execute.plan import plan
+from snncc.execute.protocol import Executor
+from snncc.ir.readout import choices, output_first
 from snncc.simulation.early_exit import Exits, early_tally, margin_rule
 from snncc.simulation.engines import executor
-from snncc.simulation.run import Executor, choices, output_first
 
 
 def main() -> None:

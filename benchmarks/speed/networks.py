@@ -32,8 +32,9 @@ from snncc.bundles.bundle import open_bundle
 from snncc.data.dataset import Dataset, Preprocessing
 from snncc.errors import EmitError
 from snncc.execute.native.engine import NativeEngine
-from snncc.execute.native.executor import NativeExecutor, NativeIntegers
+from snncc.execute.native.executor import NativeExecutor
 from snncc.integer import lower
+from snncc.integer.native import NativeIntegers
 from snncc.ir.network import Network
 from snncc.ir.nodes import CentredIF, SignedIF
 

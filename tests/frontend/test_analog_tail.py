@@ -22,7 +22,8 @@ from snncc.execute.analog_tail import evaluate, places
 from snncc.frontend.normal.normalize import normalize
 from snncc.frontend.normal.samples import samples_first
 from snncc.frontend.operators.lower import lowered_network
-from snncc.simulation.run import Simulation, output_first
+from snncc.ir.readout import output_first
+from snncc.simulation.run import Simulation
 from snncc.training.run import prepare
 from snncc.training.settings import Settings
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from snncc.simulation.run import Tally, checkpoints, choices, settled
+from snncc.ir.readout import choices
+from snncc.simulation.run import Tally, checkpoints, settled
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +12,13 @@ import torch
 
 from snncc.errors import UsageError
 from snncc.execute import reference
+from snncc.execute.protocol import Counted, Undecided
 from snncc.execute.torch.engine import Engine
 from snncc.execute.torch.layout import Run
 from snncc.ir.analysis import emitters
 from snncc.ir.network import Network
 from snncc.ir.nodes import SPIKING, CentredIF, Differential, Neuron
 from snncc.neurons.signed import resting_rate
-from snncc.simulation.run import Counted
-
-if TYPE_CHECKING:
-    from snncc.simulation.early_exit import Undecided
 
 Array = npt.NDArray[Any]
 

@@ -5,22 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
+import torch
 
 from snncc.execute import reference
+from snncc.execute.executors import TorchExecutor
+from snncc.execute.protocol import Counted, EarlyExecutor, Undecided
 from snncc.integer.network import IntegerNetwork
 from snncc.integer.widths import proved_widths
 from snncc.ir.analysis import tail
 from snncc.ir.network import Array, Network, frozen
-
-if TYPE_CHECKING:
-    import torch
-
-    from snncc.simulation.early_exit import Undecided
-    from snncc.simulation.run import Counted, EarlyExecutor
 
 #: Every whole number up to here is a float32.
 FLOAT32 = 1 << 24
@@ -47,8 +44,6 @@ def exact_type(network: Network, timesteps: int, device: str) -> torch.dtype:
 
     Convolutions of float32 on a graphics card may be rounded (TensorFloat-32, Winograd).
     """
-    import torch
-
     largest = max(max(-w.smallest, w.largest) for w in proved_widths(network, timesteps))
     return torch.float32 if largest < FLOAT32 and device == "cpu" else torch.float64
 
@@ -117,8 +112,6 @@ class IntegerExecutor:
 
     def spikes(self, timesteps: int) -> EarlyExecutor:
         """What computes the spikes."""
-        from snncc.execute.executors import TorchExecutor
-
         dtype = exact_type(self.integer.network, timesteps, self.device)
         return TorchExecutor(as_floats(self.spiking), device=self.device, steps=self.steps, dtype=dtype)
 

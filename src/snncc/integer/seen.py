@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import torch
+from torch import Tensor
 
 from snncc.data.dataset import Dataset
+from snncc.execute.plan import plan
+from snncc.execute.torch.engine import Engine
+from snncc.execute.torch.replay import between
 from snncc.integer.rounding import Seen
 from snncc.ir.network import Network
 from snncc.ir.nodes import Conv, Linear, Node
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from snncc.transform.features import drawn_positions, patches, positions
 
 SAMPLES = 256
 #: Steps that are simulated.
@@ -27,13 +29,6 @@ def seen_inputs(net: Network, samples: Dataset, seed: int = 0) -> dict[str, Seen
 
     Spikes are counted in a simulation; what lies between neurons is linear, so its means are computed from theirs.
     """
-    import torch
-
-    from snncc.execute.plan import plan
-    from snncc.execute.torch.engine import Engine
-    from snncc.execute.torch.replay import between
-    from snncc.transform.features import drawn_positions, patches, positions
-
     data, engine = samples.head(SAMPLES), Engine(net)
     size, piece = plan(net, STEPS, len(data))
     divisor, generator = net.schedule.divisor(STEPS), torch.Generator().manual_seed(seed)

@@ -16,9 +16,10 @@ from snncc.execute.plan import plan
 from snncc.execute.torch.engine import Engine
 from snncc.ir.network import Network
 from snncc.ir.nodes import NEURONS, Input
+from snncc.ir.readout import choices, output_first
 from snncc.reports.document import Attribution, Substitution, rounded
 from snncc.reports.layers import ann_values, to_numpy
-from snncc.simulation.run import batches, choices, output_first
+from snncc.simulation.run import batches
 
 Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], None]

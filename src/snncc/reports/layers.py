@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from snncc.ann.truth import Truth
+from snncc.execute.protocol import Counted
 from snncc.execute.torch.dispatch import events
 from snncc.execute.torch.engine import Engine
 from snncc.execute.torch.layout import Run
@@ -27,7 +28,6 @@ from snncc.ir.network import Network
 from snncc.ir.nodes import NEURONS, Affine, LeakyIF, MultiThreshold, Node
 from snncc.reports.document import Layer, Raster, rounded
 from snncc.reports.statistics import LayerSums
-from snncc.simulation.run import Counted
 
 Array = npt.NDArray[Any]
 TWO_SIDED = (LeakyIF, MultiThreshold)

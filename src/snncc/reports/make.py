@@ -12,12 +12,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from snncc.ann.truth import Truth
 from snncc.bundles import manifest as manifests
+from snncc.bundles.bundle import Bundle
+from snncc.bundles.manifest import Manifest, Samples
 from snncc.bundles.output import write_run
 from snncc.data.dataset import Dataset
 from snncc.ir.network import Network
@@ -27,10 +28,6 @@ from snncc.reports.measure import Progress, affordable, measure
 from snncc.reports.page import page
 from snncc.reports.summary import concluded, report, with_simulation
 from snncc.simulation.run import Simulation
-
-if TYPE_CHECKING:
-    from snncc.bundles.bundle import Bundle
-    from snncc.bundles.manifest import Manifest, Samples
 
 
 def report_files(made: Report) -> dict[str, bytes]:

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from snncc.bundles import manifest as manifests
+from snncc.bundles.manifest import Manifest
 from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.classes import edge_kinds, node_class, nodes_by_class, operations, shares
 from snncc.ir.network import Network
@@ -31,10 +31,7 @@ from snncc.reports.measure import Findings
 from snncc.reports.statistics import kind_of
 from snncc.reports.text import verdict
 from snncc.simulation.run import Simulation
-
-if TYPE_CHECKING:
-    from snncc.bundles.manifest import Manifest
-    from snncc.transform.base import Note
+from snncc.transform.base import Note
 
 __all__ = ["SCHEMA", "Report", "report", "with_simulation"]
 

@@ -3,14 +3,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from snncc.conversion.certify import Certificate
 from snncc.names import safe_name
 from snncc.reports.document import Curve, Report
-
-if TYPE_CHECKING:
-    from snncc.conversion.certify import Certificate
-    from snncc.simulation.run import Simulation
+from snncc.simulation.run import Simulation
 
 DASH = "-"
 PREFIXES = (

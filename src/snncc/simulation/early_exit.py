@@ -12,27 +12,24 @@ first steps, when few spikes have arrived, is not taken for certainty.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from snncc.conversion.certify import Certificate
+from snncc.data.dataset import Dataset
 from snncc.errors import UsageError
+from snncc.execute.protocol import EarlyExecutor, Executor
 from snncc.ir.network import Network
 from snncc.ir.nodes import AdaptiveIF, Differential, Encoder, MsatIF, Node, Operator, Reshape
+from snncc.ir.readout import choices, output_first
 from snncc.ir.schedule import Schedule
 
-if TYPE_CHECKING:
-    from snncc.conversion.certify import Certificate
-    from snncc.data.dataset import Dataset
-    from snncc.simulation.run import EarlyExecutor, Executor
-
 Array: TypeAlias = npt.NDArray[Any]
-#: Whether each of the samples still running, (N,), goes on after step t, from their outputs by name.
-Undecided = Callable[[Mapping[str, Array], int], Array]
 
 
 class EarlyExit(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,8 +88,6 @@ class Exits:
 
     def __call__(self, outputs: Mapping[str, Array], t: int) -> Array:
         """As `Undecided`."""
-        from snncc.simulation.run import output_first
-
         found = output_first(outputs[self.rule.output.name], self.rule.output, len(self.running))
         decided = self.rule.decided(found, t)
         if self.output is None:
@@ -125,8 +120,6 @@ class EarlyTally:
         first_sample: int,
     ) -> None:
         """One batch; found: the outputs of the run of all steps, (checkpoints, N, ...), expected: the ANN's."""
-        from snncc.simulation.run import choices, output_first
-
         name, node = self.rule.output.name, self.rule.output
         wanted = choices(output_first(expected[name], node))
         exits = Exits(self.rule, len(wanted))
@@ -174,8 +167,6 @@ def margin_rule(
 
 def early_tally(rule: Margin, executor: Executor, fan_out: Mapping[str, Array]) -> EarlyTally:
     """What measures a rule; raises UsageError for an executor that computes all samples together to the end."""
-    from snncc.simulation.run import EarlyExecutor
-
     if not isinstance(executor, EarlyExecutor):
         raise UsageError(
             "--early-exit: this engine computes all samples to the end",

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from snncc.bundles.bundle import Bundle
+from snncc.bundles.integer_files import integer_network
 from snncc.errors import UsageError
 from snncc.execute.executors import ReferenceExecutor, TorchExecutor, refuse_missing_device
-
-if TYPE_CHECKING:
-    from snncc.bundles.bundle import Bundle
-    from snncc.simulation.run import Executor
+from snncc.execute.native.executor import native_executor
+from snncc.execute.onnx.executor import OnnxExecutor
+from snncc.execute.protocol import Executor
+from snncc.integer.executor import IntegerExecutor
+from snncc.integer.native import native_integers
+from snncc.simulation.paired import Beside
 
 EngineName = Literal["torch", "reference", "onnx", "integer", "native", "native-integer"]
 
@@ -23,24 +27,15 @@ def executor(engine: EngineName, opened: Bundle, *, device: str, steps: int) -> 
     if engine == "reference":
         return ReferenceExecutor(opened.network)
     if engine == "onnx":
-        from snncc.execute.onnx.executor import OnnxExecutor
-
         if device != "cpu":
             raise UsageError(f"--engine onnx runs on the CPU, not on {device}", cure="use --device cpu")
         return OnnxExecutor(opened.network)
     if engine in ("native", "native-integer") and device != "cpu":
         raise UsageError(f"--engine {engine} runs on the CPU, not on {device}", cure="use --device cpu")
     if engine == "native":
-        from snncc.execute.native.executor import native_executor
-
         return native_executor(opened.network, steps=steps)
     refuse_missing_device(device)
     if engine in ("integer", "native-integer"):
-        from snncc.bundles.integer_files import integer_network
-        from snncc.execute.native.executor import native_integers
-        from snncc.integer.executor import IntegerExecutor
-        from snncc.simulation.paired import Beside
-
         floats = TorchExecutor(opened.network, device=device, steps=steps)
         lowered = integer_network(opened)
         integer = IntegerExecutor(lowered, device=device, steps=steps)

@@ -4,16 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
 
+from snncc.execute.protocol import Counted, EarlyExecutor, Executor, Undecided
 from snncc.ir.network import Array, Network
-
-if TYPE_CHECKING:
-    from snncc.simulation.early_exit import Undecided
-    from snncc.simulation.run import Counted, EarlyExecutor, Executor
+from snncc.ir.readout import choices, output_first
 
 
 class FloatRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,8 +34,6 @@ class Beside:
         self, feeds: Mapping[str, Array], timesteps: int, checkpoints: Sequence[int], *, first_sample: int = 0
     ) -> Counted:
         """Simulate one batch."""
-        from snncc.simulation.run import choices, output_first
-
         found = self.integer.run(feeds, timesteps, checkpoints, first_sample=first_sample)
         floats = self.floats.run(feeds, timesteps, checkpoints, first_sample=first_sample)
         self.points = tuple(checkpoints)

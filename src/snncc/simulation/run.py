@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -17,11 +17,13 @@ from snncc.data.dataset import Dataset
 from snncc.errors import DataError, UsageError
 from snncc.execute.analog_tail import TailAgreement, TailTally
 from snncc.execute.native.cost import LayerCost
+from snncc.execute.protocol import Executor
 from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.classes import carries_values
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS, Node
-from snncc.simulation.early_exit import EarlyExit, EarlyTally, Undecided
+from snncc.ir.nodes import NEURONS
+from snncc.ir.readout import choices, output_first
+from snncc.simulation.early_exit import EarlyExit, EarlyTally
 from snncc.simulation.metrics import Energy, energies
 from snncc.simulation.paired import FloatRun
 
@@ -88,44 +90,9 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     profile: tuple[LayerCost, ...] = ()
 
 
-class Executor(Protocol):
-    """What runs a network: `run` gives the outputs at the checkpoints, (checkpoints, N, ...) by name, and counts."""
-
-    def run(
-        self, feeds: Mapping[str, Array], timesteps: int, checkpoints: Sequence[int], *, first_sample: int = 0
-    ) -> Counted:
-        """Simulate one batch; `first_sample` is the number of its first sample, for random streams."""
-
-
-@runtime_checkable
-class EarlyExecutor(Executor, Protocol):
-    """An executor whose samples can end before T."""
-
-    def run_early(
-        self, feeds: Mapping[str, Array], timesteps: int, undecided: Undecided, *, first_sample: int = 0
-    ) -> Counted:
-        """Simulate one batch in short pieces; samples that `undecided` does not keep leave it. Counts, no outputs."""
-
-
-class Counted(msgspec.Struct, kw_only=True):
-    """Outputs over D(t), events per neuron of each source, spikes, and entries clamped, summed over a batch."""
-
-    outputs: dict[str, Any]
-    events: dict[str, Any]
-    positive: float
-    negative: float
-    clamped: dict[str, int]
-
-
 def checkpoints(timesteps: int) -> tuple[int, ...]:
     """1, 2, 4, ... and T itself."""
     return (*[1 << i for i in range(timesteps.bit_length()) if 1 << i < timesteps], timesteps)
-
-
-def choices(output: Array) -> Array:
-    """What each sample chose: the arg max of its output, or the output itself where that is an index."""
-    flat = output.reshape(len(output), -1)
-    return flat[:, 0].round().astype(np.int64) if flat.shape[1] == 1 else flat.argmax(1)
 
 
 class Tally:
@@ -166,14 +133,6 @@ def batches(data: Dataset, size: int) -> Iterator[tuple[dict[str, Array], Array 
         count = len(next((a for a in feeds.values() if a.ndim), [None]))
         yield feeds, None if data.labels is None else data.labels[start : start + count]
         start += count
-
-
-def output_first(array: Array, node: Node, samples: int = 1) -> Array:
-    """(N, ...) from the value of a node, the rows of one sample on an axis of their own; `samples` may share it."""
-    if node.batch is None:
-        return np.broadcast_to(array.reshape(-1, *node.shape), (samples, *node.shape))
-    split = (*array.shape[: node.batch], -1, node.shape[node.batch], *array.shape[node.batch + 1 :])
-    return np.moveaxis(array.reshape(split), node.batch, 0)
 
 
 def simulate_network(

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snncc.ann.truth import Truth
+from snncc.execute.torch.engine import Engine
 from snncc.ir.masks import MASK, masked
 from snncc.ir.network import Network
 from snncc.ir.nodes import Input
@@ -87,8 +88,6 @@ class AnnValues:
         hidden = self.masked & found.keys()
         found |= {n: np.nan_to_num(found[n], nan=np.nan, posinf=MASK, neginf=-MASK) for n in hidden}
         if needed:
-            from snncc.execute.torch.engine import Engine
-
             engine = Engine(self.network)
             tensors = {name: engine.tensor(array) for name, array in found.items()}
             for node in self.network.nodes:

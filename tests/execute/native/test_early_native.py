@@ -13,8 +13,9 @@ from test_stretches import between
 from test_stretches import built as built_of_several
 
 from leaving import Leaving, computed, leaves_as_it_would_be
-from snncc.execute.native.executor import NativeExecutor, NativeIntegers
+from snncc.execute.native.executor import NativeExecutor
 from snncc.integer.executor import IntegerExecutor
+from snncc.integer.native import NativeIntegers
 
 LEAST = 5
 

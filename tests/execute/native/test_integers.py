@@ -10,11 +10,11 @@ import pytest
 from chains import Chain, samples
 
 from small_models import dataset
-from snncc.execute.native.executor import NativeIntegers
 from snncc.execute.native.kernels import LayerPlan
 from snncc.execute.native.program import Layer, Route
 from snncc.integer import IntegerNetwork, lower
 from snncc.integer.executor import IntegerExecutor
+from snncc.integer.native import NativeIntegers
 from snncc.ir.network import Network
 from snncc.ir.nodes import IF
 

@@ -14,8 +14,8 @@ from snncc.data.dataset import Dataset, Preprocessing
 from snncc.execute.executors import ReferenceExecutor, TorchExecutor
 from snncc.execute.native.executor import NativeExecutor
 from snncc.execute.native.program import Move, Pool
+from snncc.execute.protocol import Executor
 from snncc.ir.network import Network
-from snncc.simulation.run import Executor
 
 DESIGN, T = 8, 10
 

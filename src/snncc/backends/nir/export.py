@@ -21,7 +21,7 @@ from snncc.execute.torch.engine import Engine
 from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import NEURONS, Node
-from snncc.simulation.run import choices
+from snncc.ir.readout import choices
 
 SCHEMA = "snncc/nir/1"
 #: At most so many samples are measured, and so many multiply-accumulates.

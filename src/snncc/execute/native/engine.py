@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from snncc.execute.native.layout import steady_values
 from snncc.execute.native.lower import lower
 from snncc.execute.native.moves import without_chains
 from snncc.execute.native.program import Grid, NumberType, Program, Route, Stretch, UnsupportedNode, Value
+from snncc.execute.protocol import Undecided
 from snncc.execute.torch.early_exit import PIECE, advance_undecided
 from snncc.execute.torch.engine import Engine
 from snncc.execute.torch.layout import Activity, fold, unfold
@@ -30,9 +31,6 @@ from snncc.execute.torch.session import Session, between
 from snncc.functions.compiled import Run, compiled, load
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import SPIKING, Node
-
-if TYPE_CHECKING:
-    from snncc.simulation.early_exit import Undecided
 
 #: What torch computes with before and behind the C: whole numbers in a type that holds them all.
 TORCH = {"float32": torch.float32, "float64": torch.float64, "int32": torch.float64}

@@ -5,21 +5,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
+import torch
+
+from snncc.execute.executors import TorchExecutor, counts_of
+from snncc.execute.native.cost import LayerCost
 from snncc.execute.native.engine import NativeEngine
+from snncc.execute.native.profile import layer_costs
 from snncc.execute.native.program import NumberType, Route, UnsupportedNode
+from snncc.execute.protocol import Counted, Executor, Undecided
 from snncc.functions.compiled import CompileError
-from snncc.integer.executor import IntegerExecutor, as_floats, exact_type
-from snncc.integer.network import IntegerNetwork
 from snncc.ir.network import Array, Network
-
-if TYPE_CHECKING:
-    import torch
-
-    from snncc.execute.native.cost import LayerCost
-    from snncc.simulation.early_exit import Undecided
-    from snncc.simulation.run import Counted, EarlyExecutor, Executor
 
 
 class EngineNotice(UserWarning):
@@ -46,8 +42,6 @@ class NativeExecutor:
         self, feeds: Mapping[str, Array], timesteps: int, checkpoints: Sequence[int], *, first_sample: int = 0
     ) -> Counted:
         """Simulate one batch."""
-        from snncc.execute.executors import counts_of
-
         result = self.engine.run(
             feeds, timesteps, checkpoints=checkpoints, steps_at_once=self.steps, first_sample=first_sample
         )
@@ -57,32 +51,11 @@ class NativeExecutor:
         self, feeds: Mapping[str, Array], timesteps: int, undecided: Undecided, *, first_sample: int = 0
     ) -> Counted:
         """Simulate one batch whose samples leave when they are decided."""
-        from snncc.execute.executors import counts_of
-
         return counts_of(self.engine.run(feeds, timesteps, first_sample=first_sample, undecided=undecided))
 
     def costs(self) -> tuple[LayerCost, ...]:
         """What each step of the program has cost so far."""
-        from snncc.execute.native.profile import layer_costs
-
         return layer_costs(self.engine)
-
-
-class NativeIntegers(IntegerExecutor):
-    """An integer network whose spikes the generated C computes, in whole numbers."""
-
-    def __init__(
-        self, integer: IntegerNetwork, *, steps: int, threads: int | None = None, route: Route = "auto"
-    ) -> None:
-        super().__init__(integer, device="cpu", steps=steps)
-        around = exact_type(integer.network, integer.max_timesteps, "cpu")
-        self.native = NativeExecutor(
-            as_floats(self.spiking), steps=steps, dtype="int32", threads=threads, route=route, around=around
-        )
-
-    def spikes(self, timesteps: int) -> EarlyExecutor:
-        """What computes the spikes."""
-        return self.native
 
 
 def native_executor(network: Network, *, steps: int) -> Executor:
@@ -95,19 +68,8 @@ def native_executor(network: Network, *, steps: int) -> Executor:
             warnings.warn(notice, EngineNotice, stacklevel=2)
         return executor
     except (UnsupportedNode, CompileError) as error:
-        from snncc.execute.executors import TorchExecutor
-
         fall_back("native", error)
         return TorchExecutor(network, device="cpu", steps=steps)
-
-
-def native_integers(integer: IntegerNetwork, *, steps: int) -> IntegerExecutor:
-    """The same for an integer network."""
-    try:
-        return NativeIntegers(integer, steps=steps)
-    except (UnsupportedNode, CompileError) as error:
-        fall_back("native-integer", error)
-        return IntegerExecutor(integer, device="cpu", steps=steps)
 
 
 def fall_back(engine: str, error: Exception | str) -> None:

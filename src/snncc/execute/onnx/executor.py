@@ -14,8 +14,8 @@ from snncc.ann.truth import ORT_ERRORS
 from snncc.errors import EmitError
 from snncc.execute.executors import tallied
 from snncc.execute.onnx.step import step_model
+from snncc.execute.protocol import Counted
 from snncc.ir.network import Network
-from snncc.simulation.run import Counted
 
 Array = npt.NDArray[Any]
 

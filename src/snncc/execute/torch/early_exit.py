@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from snncc.execute.protocol import Undecided
+from snncc.ir.network import Network
 from snncc.ir.nodes import AdaptiveIF, Differential, Node
 
 if TYPE_CHECKING:
     from snncc.execute.torch.session import Session
-    from snncc.ir.network import Network
-    from snncc.simulation.early_exit import Undecided
 
 #: Steps between two times at which samples leave: single steps read the weights twice as often, longer pieces compute
 #: more steps of samples that are decided.

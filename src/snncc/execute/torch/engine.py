@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from snncc.execute.protocol import Undecided
 from snncc.execute.torch.early_exit import advance_undecided
 from snncc.execute.torch.layout import Run
 from snncc.execute.torch.session import Session
@@ -25,9 +26,6 @@ from snncc.functions.torch import recurrent as torch_recurrent
 from snncc.ir.analysis import last_use, tail
 from snncc.ir.network import Network
 from snncc.ir.nodes import SPIKING, Constant, Differential, Foreign, Input, Node, Repeat
-
-if TYPE_CHECKING:
-    from snncc.simulation.early_exit import Undecided
 
 #: Where the functions that nodes name are defined.
 MODULES = (

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 
+from snncc.execute.plan import plan
+from snncc.execute.torch.engine import Engine
 from snncc.ir.network import Network
 from snncc.ir.nodes import MsatIF, Node
 from snncc.transform.base import Context, Fidelity, transform
@@ -40,9 +42,6 @@ def measure_spike_confidence(
     Refuses    nothing
     Source     https://github.com/BrainCog-X/Brain-Cog (examples, msat_conversion; He 2024)
     """
-    from snncc.execute.plan import plan
-    from snncc.execute.torch.engine import Engine
-
     nodes = [node for node in net.nodes if isinstance(node, MsatIF)]
     used = ctx.calibration.head(samples)
     batch, piece = plan(net, ctx.timesteps, len(used))
