@@ -26,7 +26,8 @@ from snncc.backends.torch.sources import import_lines, table
 from snncc.conversion import pipeline, recipe
 from snncc.data.dataset import Dataset, Preprocessing, synthetic
 from snncc.errors import InvariantBroken
-from snncc.execute.torch.engine import MODULES, Engine
+from snncc.execute.torch.engine import Engine
+from snncc.execute.torch.network import MODULES
 from snncc.frontend.files.load import load
 from snncc.frontend.normal.normalize import normalize
 from snncc.frontend.normal.samples import samples_first

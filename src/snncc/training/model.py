@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from snncc.execute.torch.engine import torch_function
+from snncc.execute.torch.network import torch_function
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import (
     BatchNorm,

@@ -18,7 +18,7 @@ from snncc.backends.torch.tail import tail_lines, tail_text
 from snncc.errors import InvariantBroken
 from snncc.execute.torch import neurons as torch_neurons
 from snncc.execute.torch import rules as torch_rules
-from snncc.execute.torch.engine import MODULES
+from snncc.execute.torch.network import MODULES
 from snncc.ir.network import Network
 from snncc.ir.nodes import SPIKING, Differential, Foreign, Input, Node
 from snncc.neurons import random

@@ -3,41 +3,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import torch
 from torch import Tensor
 
 from snncc.execute.protocol import Undecided
-from snncc.ir.network import Network
-from snncc.ir.nodes import AdaptiveIF, Differential, Node
-
-if TYPE_CHECKING:
-    from snncc.execute.torch.session import Session
+from snncc.execute.torch.samples import of_samples
+from snncc.execute.torch.session import Session
 
 #: Steps between two times at which samples leave: single steps read the weights twice as often, longer pieces compute
 #: more steps of samples that are decided.
 PIECE = 2
-
-
-def of_samples(x: Tensor, node: Node, which: Tensor) -> Tensor:
-    """The part of a node's value that belongs to some of its samples, by their positions."""
-    if node.batch is None:
-        return x
-    apart: Tensor = x.unflatten(node.batch, (-1, node.shape[node.batch]))
-    return apart.index_select(node.batch, which.to(x.device)).flatten(node.batch, node.batch + 1)
-
-
-def state_of_samples(net: Network, node: Node, state: Any, which: Tensor) -> Any:
-    """The part of a node's state that belongs to some of its samples."""
-    one, other = state
-    if isinstance(node, Differential):
-        sources = [net[node.inputs[i]] for i in net.varying_positions(node)]
-        sums = tuple(of_samples(x, source, which) for x, source in zip(one, sources, strict=True))
-        return sums, of_samples(other[0], node, which).unsqueeze(0)
-    if isinstance(node, AdaptiveIF):  # one factor per sample
-        return of_samples(one, node, which), other[which.to(other.device)]
-    return of_samples(one, node, which), of_samples(other, node, which)
 
 
 def closed_up(rows: Tensor) -> Tensor:

@@ -12,25 +12,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from snncc.execute.torch.dispatch import Place, encoded, events, own, scan
-from snncc.execute.torch.early_exit import of_samples, state_of_samples
 from snncc.execute.torch.layout import Activity, Layout, Run, Value, fold, spread, stepwise, unfold
+from snncc.execute.torch.network import TorchNetwork
+from snncc.execute.torch.samples import of_samples, state_of_samples
 from snncc.ir.nodes import NEURONS, SPIKING, Differential, Encoder, Neuron, Node
-
-if TYPE_CHECKING:
-    from snncc.execute.torch.engine import Engine
 
 
 @dataclass(slots=True)
 class Session:
     """One run: states, running sums and counters."""
 
-    engine: Engine
+    engine: TorchNetwork
     feeds: Mapping[str, Any]
     timesteps: int
     checkpoints: tuple[int, ...]
