@@ -67,7 +67,7 @@ def test_smallest_type(low: int, high: int, kind: str) -> None:
         np.s_[:, :, :, 1],
     ],
 )
-def test_loops_visit_the_pairs_of_a_view(cut: tuple[slice, ...]) -> None:
+def test_loops_visit_the_pairs_of_an_index_map(cut: tuple[slice, ...]) -> None:
     source = channels_last((1, 4, 6, 5))[cut]
     target = channels_last(source.shape)
     found = nested(target, source)
@@ -89,25 +89,25 @@ def test_irregular_pattern_has_no_loops() -> None:
 
 
 @pytest.mark.parametrize("network", [residual(), layouts(), one_dimensional(), zou(), *map(random_network, range(30))])
-def test_planes_that_live_together_do_not_overlap(network: Network) -> None:
+def test_buffers_that_live_together_do_not_overlap(network: Network) -> None:
     lowered = integer(network, 5)
     program = shortened(compile_network(network, lowered.widths, max_timesteps=5))
     memory = arranged(program)
-    step = {plane.name: plane for plane in program.planes if plane.lifetime == "step"}
+    step = {buffer.name: buffer for buffer in program.buffers if buffer.lifetime == "step"}
     assert memory.offsets.keys() == step.keys()
     calls = order(program)
     used = {
         name: [i for i, c in enumerate(calls) if name in (c.target.name, *(s.name for s in c.sources))] for name in step
     }
-    for name, plane in step.items():
-        span = memory.offsets[name], memory.offsets[name] + plane.length
-        assert 0 <= span[0] < span[1] <= memory.pools[C_TYPES[plane.type]]
+    for name, buffer in step.items():
+        span = memory.offsets[name], memory.offsets[name] + buffer.length
+        assert 0 <= span[0] < span[1] <= memory.pools[C_TYPES[buffer.type]]
         for other, neighbour in step.items():
             alive = used[name][0] <= used[other][-1] and used[other][0] <= used[name][-1]
-            if other != name and alive and C_TYPES[neighbour.type] == C_TYPES[plane.type]:
+            if other != name and alive and C_TYPES[neighbour.type] == C_TYPES[buffer.type]:
                 begin = memory.offsets[other]
                 assert span[1] <= begin or begin + neighbour.length <= span[0], (name, other)
-    own = sum(plane.bytes for plane in program.planes if plane.lifetime != "step")
+    own = sum(buffer.bytes for buffer in program.buffers if buffer.lifetime != "step")
     assert memory.bytes(program) == own + sum(n * BYTES[kind] for kind, n in memory.pools.items())
 
 
@@ -173,4 +173,4 @@ def test_accumulator_takes_the_first_type_that_holds_every_partial_sum(bias: int
     network = b.done(last)
     program = compile_network(network, proved_widths(network, 4), max_timesteps=4)
     name = f"acc_{len(network.nodes) - 1}"
-    assert [plane.type for plane in program.planes if plane.name == name] == [kind]  # 127 * 258 + 1 = 32767
+    assert [buffer.type for buffer in program.buffers if buffer.name == name] == [kind]  # 127 * 258 + 1 = 32767

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plane that is the sum of contributions, and the proof that no partial sum of them leaves its type."""
+"""A buffer that is the sum of contributions, and the proof that no partial sum of them leaves its type."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from snncc.backends.c.blob import Blob, Table
-from snncc.backends.c.layout import Array, Plane, PlaneType, View, nested, smallest
+from snncc.backends.c.layout import Array, Buffer, BufferType, IndexMap, nested, smallest
 from snncc.backends.c.program import Call, Fill, Rescale, Route
 from snncc.errors import EmitError
 
-ACCUMULATORS: tuple[PlaneType, ...] = ("int16", "int32")
+ACCUMULATORS: tuple[BufferType, ...] = ("int16", "int32")
 
 
 def route(
     node: str,
     when: str,
-    view: View,
+    index: IndexMap,
     target: Array,
-    plane: Plane,
+    buffer: Buffer,
     blob: Blob,
     *,
     factor: int = 1,
     scale: Table | None = None,
 ) -> Route:
-    """The call that adds the entries of a view to the entries `target` of a plane."""
-    if view.plane is None:
+    """The call that adds the entries of an index map to the entries `target` of a buffer."""
+    if index.buffer is None:
         raise TypeError("nothing to read")
-    call = Route(node=node, when=when, target=plane, sources=(view.plane,), factor=factor, scale=scale)
-    loops = nested(target, view.where)
+    call = Route(node=node, when=when, target=buffer, sources=(index.buffer,), factor=factor, scale=scale)
+    loops = nested(target, index.where)
     if loops is not None:
         return replace(
             call,
@@ -43,14 +43,14 @@ def route(
         )
     if np.unique(target).size != target.size:
         raise EmitError(f"{node} sums entries in an irregular pattern", cure="sum over whole axes")
-    index = np.full(plane.size, -1, np.int64)
-    index[target.ravel()] = view.where.ravel()
-    return replace(call, index=blob.table(index))
+    table = np.full(buffer.size, -1, np.int64)
+    table[target.ravel()] = index.where.ravel()
+    return replace(call, index=blob.table(table))
 
 
 @dataclass(slots=True, kw_only=True)
 class Accumulator:
-    """Entry j of a node's value is the sum of what is added to entry where[j] of the plane.
+    """Entry j of a node's value is the sum of what is added to entry where[j] of the buffer.
 
     `low` and `high` bound every partial sum, in whatever order: each contribution counts with its part below and
     above zero. `bias` is added while the input is on. At most one rescaling may stand between contributions.
@@ -75,38 +75,38 @@ class Accumulator:
         self.low, self.high, self.bias = (np.zeros(self.size) for _ in range(3))
 
     @property
-    def draft(self) -> Plane:
-        """The plane before its type is known."""
+    def draft(self) -> Buffer:
+        """The buffer before its type is known."""
         lifetime = "input" if self.steady else "step"
-        return Plane(name=self.name, type="int32", size=self.size, lifetime=lifetime)  # type: ignore[arg-type]
+        return Buffer(name=self.name, type="int32", size=self.size, lifetime=lifetime)  # type: ignore[arg-type]
 
-    def when(self, source: Plane) -> str:
+    def when(self, source: Buffer) -> str:
         """When a call that reads `source` is made."""
         if self.steady:
             return "input"
         return "gate" if source.lifetime == "input" else "step"
 
     def widen(self, target: Array, low: Array, high: Array) -> None:
-        """Bounds of a contribution to entries of the plane."""
+        """Bounds of a contribution to entries of the buffer."""
         self.touched = True
         np.add.at(self.low, target.ravel(), np.minimum(low, 0).ravel())
         np.add.at(self.high, target.ravel(), np.maximum(high, 0).ravel())
 
     def add_bias(self, target: Array, values: Array) -> None:
-        """Constants added to entries of the plane while the input is on."""
+        """Constants added to entries of the buffer while the input is on."""
         values = np.broadcast_to(values, target.shape)
         if values.any():
             np.add.at(self.bias, target.ravel(), values.ravel())
             self.widen(target, values, values)
 
-    def add_view(self, view: View, target: Array, factor: int = 1, scale: Array | None = None) -> None:
-        """factor * scale * view, entry by entry, to the entries `target` of the plane."""
-        gain = np.broadcast_to(np.float64(factor) if scale is None else factor * scale, view.where.shape)
-        if view.constant is not None:
-            self.add_bias(target, gain * view.constant)
-        if view.plane is None or not (view.where >= 0).any():
+    def add_entries(self, index: IndexMap, target: Array, factor: int = 1, scale: Array | None = None) -> None:
+        """factor * scale * index, entry by entry, to the entries `target` of the buffer."""
+        gain = np.broadcast_to(np.float64(factor) if scale is None else factor * scale, index.where.shape)
+        if index.constant is not None:
+            self.add_bias(target, gain * index.constant)
+        if index.buffer is None or not (index.where >= 0).any():
             return
-        ends = gain * view.low, gain * view.high
+        ends = gain * index.low, gain * index.high
         self.widen(target, np.minimum(*ends), np.maximum(*ends))
         table = None
         if scale is not None:
@@ -114,7 +114,7 @@ class Accumulator:
             by_entry[target.ravel()] = np.broadcast_to(scale, target.shape).ravel()
             table = self.blob.table(by_entry)
         self.calls.append(
-            route(self.node, self.when(view.plane), view, target, self.draft, self.blob, factor=factor, scale=table)
+            route(self.node, self.when(index.buffer), index, target, self.draft, self.blob, factor=factor, scale=table)
         )
 
     def rescale(self, scale: Array) -> None:
@@ -127,22 +127,22 @@ class Accumulator:
         self.low, self.high = np.minimum(*ends), np.maximum(*ends)
         self.bias, self.calls = np.zeros(self.size), []
 
-    def finish(self, choices: Sequence[PlaneType] = ACCUMULATORS) -> tuple[View, list[Call]]:
-        """The value as a view of its plane, and the calls that compute it."""
+    def finish(self, choices: Sequence[BufferType] = ACCUMULATORS) -> tuple[IndexMap, list[Call]]:
+        """The value as an index map of its buffer, and the calls that compute it."""
         reached = 0.0 if self.before is None else self.before[3]
         low, high = min(float(self.low.min()), -reached), max(float(self.high.max()), reached)
-        plane = replace(self.draft, type=smallest(low, high, choices, self.node))
+        buffer = replace(self.draft, type=smallest(low, high, choices, self.node))
         first = self.bias if self.before is None else self.before[0]
         when = "input" if self.steady else "step"
         table = self.blob.table(first) if first.any() else None
-        calls: list[Call] = [Fill(node=self.node, when=when, target=plane, table=table)]
+        calls: list[Call] = [Fill(node=self.node, when=when, target=buffer, table=table)]
         if self.before is not None:
             _, earlier, factors, _ = self.before
-            calls += [replace(call, target=plane) for call in earlier]
+            calls += [replace(call, target=buffer) for call in earlier]
             shift = self.blob.table(self.bias) if self.bias.any() else None
             scale = self.blob.table(factors)
-            calls.append(Rescale(node=self.node, when=when, target=plane, scale=scale, shift=shift))
-        calls += [replace(call, target=plane) for call in self.calls]
+            calls.append(Rescale(node=self.node, when=when, target=buffer, scale=scale, shift=shift))
+        calls += [replace(call, target=buffer) for call in self.calls]
         bounds = (bound[self.where.ravel()].reshape(self.where.shape) for bound in (self.low, self.high))
         low_of, high_of = bounds
-        return View(plane=plane, where=self.where, constant=None, low=low_of, high=high_of), calls
+        return IndexMap(buffer=buffer, where=self.where, constant=None, low=low_of, high=high_of), calls

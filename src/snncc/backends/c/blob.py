@@ -47,7 +47,7 @@ class Blob:
         return self.known[piece]
 
     def table(self, values: Array) -> Table:
-        """Integers in the order of a plane, kept once per period: one value, one per channel or one per entry."""
+        """Integers in the order of a buffer, kept once per period: one value, one per channel or one per entry."""
         flat = np.asarray(values, np.int64).ravel()
         period = shortest_period(flat)
         low, high = int(flat.min()), int(flat.max())

@@ -12,10 +12,10 @@ import numpy as np
 from snncc.backends.c.accumulator import ACCUMULATORS, Accumulator, route
 from snncc.backends.c.blob import Blob, Table
 from snncc.backends.c.fusion import FUSED, Fusion
+from snncc.backends.c.index_maps import MOVES, joined, moved, spread, still
 from snncc.backends.c.layers import EVENTS, add_convolution, add_linear, max_pool, neuron
-from snncc.backends.c.layout import Array, Plane, PlaneType, View, channels_last, smallest
+from snncc.backends.c.layout import Array, Buffer, BufferType, IndexMap, channels_last, smallest
 from snncc.backends.c.program import Call, Fire, Output, Pool, Program
-from snncc.backends.c.views import MOVES, joined, moved, spread, still
 from snncc.errors import EmitError
 from snncc.execute.reference import evaluate_function
 from snncc.integer.widths import Width
@@ -42,11 +42,11 @@ class Compiler:
     network: Network
     ranges: Mapping[tuple[str, str], tuple[int, int]]
     max_timesteps: int
-    planes: list[Plane] = field(default_factory=list)
+    buffers: list[Buffer] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
-    views: dict[str, View] = field(default_factory=dict)
+    maps: dict[str, IndexMap] = field(default_factory=dict)
     blob: Blob = field(default_factory=Blob)
-    traced: list[tuple[str, Plane]] = field(default_factory=list)
+    traced: list[tuple[str, Buffer]] = field(default_factory=list)
     fusion: Fusion = field(init=False)
     number: Mapping[str, int] = field(init=False)
 
@@ -66,41 +66,41 @@ class Compiler:
             schedule=net.schedule,
             max_timesteps=self.max_timesteps,
             inputs=inputs,
-            planes=tuple(self.planes),
+            buffers=tuple(self.buffers),
             calls=tuple(self.calls),
             sums=sums,
             outputs=outputs,
             traced=tuple(self.traced),
-            views=self.views,
+            maps=self.maps,
             gains=self.gains(),
             blob=self.blob,
         )
 
-    def plane(self, plane: Plane) -> Plane:
-        """Keep a plane."""
-        self.planes.append(plane)
-        return plane
+    def keep(self, buffer: Buffer) -> Buffer:
+        """Keep a buffer."""
+        self.buffers.append(buffer)
+        return buffer
 
     def proved(self, layer: str, quantity: str) -> tuple[int, int]:
         """The proved range of a membrane, a count or a sum over the steps."""
         return self.ranges[layer, quantity]
 
-    def input(self, node: Input) -> Plane:
+    def input(self, node: Input) -> Buffer:
         """The bytes of an input, in the order of its shape."""
         if node.dtype != "uint8":
             raise EmitError(f"the input {node.name} is {node.dtype}", cure="lower the network to integers first")
         if node.batch != 0:
             raise EmitError(f"the input {node.name} has no samples on axis 0", cure="export it with a batch axis")
         size = math.prod(node.shape)
-        plane = self.plane(Plane(name=f"input_{self.number[node.name]}", type="uint8", size=size, lifetime="input"))
-        self.views[node.name] = View(
-            plane=plane,
+        buffer = self.keep(Buffer(name=f"input_{self.number[node.name]}", type="uint8", size=size, lifetime="input"))
+        self.maps[node.name] = IndexMap(
+            buffer=buffer,
             where=np.arange(size).reshape(node.shape),
             constant=None,
             low=np.zeros(node.shape),
             high=np.full(node.shape, 255.0),
         )
-        return plane
+        return buffer
 
     def visit(self, node: Node) -> None:
         """Compile one node."""
@@ -109,13 +109,13 @@ class Compiler:
             if value is None:
                 inputs = [self.still_value(name) for name in node.inputs]
                 value = evaluate_function(node, inputs, self.network.arrays, 1.0)
-            self.views[node.name] = still(value)
+            self.maps[node.name] = still(value)
         elif isinstance(node, MOVES):
-            self.views[node.name] = moved(node, self.views[node.inputs[0]])
+            self.maps[node.name] = moved(node, self.maps[node.inputs[0]])
         elif isinstance(node, Concat):
             self.concatenate(node)
         elif isinstance(node, FUSED):
-            self.views[node.name] = self.accumulate(node)
+            self.maps[node.name] = self.accumulate(node)
         elif isinstance(node, IF | SignedIF):
             self.emit(node, *neuron(self, node))
         elif isinstance(node, Differential) and isinstance(node.function, MaxPool) and node.direct:
@@ -126,12 +126,12 @@ class Compiler:
 
     def still_value(self, name: str) -> Array:
         """The value of a node that does not depend on the input."""
-        found = self.views[name].constant
+        found = self.maps[name].constant
         return np.zeros(self.network[name].shape) if found is None else found
 
-    def emit(self, node: Node, view: View, call: Fire | Pool) -> None:
+    def emit(self, node: Node, index: IndexMap, call: Fire | Pool) -> None:
         """Keep the call of a layer that makes events."""
-        self.views[node.name] = view
+        self.maps[node.name] = index
         self.calls.append(call)
         self.traced.append((node.name, call.target))
 
@@ -140,16 +140,16 @@ class Compiler:
         name = f"{kind}_{self.number[node.name]}"
         return Accumulator(node=node.name, name=name, where=where, blob=self.blob, steady=steady)
 
-    def finish(self, accumulator: Accumulator, choices: Sequence[PlaneType] = ACCUMULATORS) -> View:
+    def finish(self, accumulator: Accumulator, choices: Sequence[BufferType] = ACCUMULATORS) -> IndexMap:
         """Keep a finished accumulator."""
-        view, calls = accumulator.finish(choices)
-        self.plane(calls[0].target)
+        index, calls = accumulator.finish(choices)
+        self.keep(calls[0].target)
         self.calls.extend(calls)
-        return view
+        return index
 
-    def accumulate(self, node: Node) -> View:
+    def accumulate(self, node: Node) -> IndexMap:
         """The value of a linear node in an accumulator of its own."""
-        where = self.fusion.layout(node, self.views)
+        where = self.fusion.layout(node, self.maps)
         to = self.accumulator(node, where, "acc", node.name in self.fusion.steady)
         self.add(to, node, 1)
         return self.finish(to)
@@ -163,17 +163,17 @@ class Compiler:
         elif isinstance(node, Affine):
             self.add_affine(to, node, factor)
         elif isinstance(node, Conv | Linear):
-            if not np.array_equal(to.where, self.fusion.layout(node, self.views)):
-                to.add_view(self.accumulate(node), to.where, factor)
+            if not np.array_equal(to.where, self.fusion.layout(node, self.maps)):
+                to.add_entries(self.accumulate(node), to.where, factor)
             elif isinstance(node, Conv):
                 add_convolution(self, to, node, factor)
             else:
                 add_linear(self, to, node, factor)
         elif isinstance(node, Reduce) and node.op == "sum":
-            view = self.views[node.inputs[0]]
-            axes = {axis % view.where.ndim for axis in node.axes}
-            kept = tuple(1 if i in axes else n for i, n in enumerate(view.where.shape))
-            to.add_view(view, np.broadcast_to(to.where.reshape(kept), view.where.shape), factor)
+            index = self.maps[node.inputs[0]]
+            axes = {axis % index.where.ndim for axis in node.axes}
+            kept = tuple(1 if i in axes else n for i, n in enumerate(index.where.shape))
+            to.add_entries(index, np.broadcast_to(to.where.reshape(kept), index.where.shape), factor)
         else:
             raise EmitError(f"{node.name}: a mean has no integer form", cure="lower the network to integers first")
 
@@ -184,8 +184,8 @@ class Compiler:
 
     def add_value(self, to: Accumulator, name: str, factor: int, shape: tuple[int, ...]) -> None:
         """Add factor * value, made in place where the value belongs to this accumulator alone."""
-        if name in self.views:
-            to.add_view(spread(self.views[name], shape), to.where, factor)
+        if name in self.maps:
+            to.add_entries(spread(self.maps[name], shape), to.where, factor)
         else:
             self.add(to, self.network[name], factor)
 
@@ -195,8 +195,8 @@ class Compiler:
         scale = np.ones(()) if node.scale is None else factor * arrays[node.scale].astype(np.float64)
         if one is not None:
             self.add_value(to, name, factor * one, node.shape)
-        elif name in self.views:
-            to.add_view(spread(self.views[name], node.shape), to.where, 1, scale)
+        elif name in self.maps:
+            to.add_entries(spread(self.maps[name], node.shape), to.where, 1, scale)
         else:
             self.add(to, self.network[name], 1)
             to.rescale(np.broadcast_to(scale, node.shape))
@@ -204,36 +204,36 @@ class Compiler:
             to.add_bias(to.where, factor * np.broadcast_to(arrays[node.shift], node.shape).astype(np.float64))
 
     def concatenate(self, node: Concat) -> None:
-        """Parts of one plane are joined at no cost, others are copied into a new one."""
-        parts = [self.views[name] for name in node.inputs]
-        if len({part.plane.name for part in parts if part.plane is not None}) <= 1:
-            self.views[node.name] = joined(parts, node.axis)
+        """Parts of one buffer are joined at no cost, others are copied into a new one."""
+        parts = [self.maps[name] for name in node.inputs]
+        if len({part.buffer.name for part in parts if part.buffer is not None}) <= 1:
+            self.maps[node.name] = joined(parts, node.axis)
             return
         to = self.accumulator(node, channels_last(node.shape), "join", node.name in self.fusion.steady)
         ends = np.cumsum([part.where.shape[node.axis] for part in parts])[:-1]
         for part, target in zip(parts, np.split(to.where, ends, node.axis), strict=True):
-            to.add_view(part, target)
-        self.views[node.name] = self.finish(to, EVENTS)
+            to.add_entries(part, target)
+        self.maps[node.name] = self.finish(to, EVENTS)
 
-    def copied(self, reader: Node, name: str, view: View, axis: int | None = None) -> View:
-        """A value in a plane of its own, for a reader that cannot take the view as it is."""
-        to = self.accumulator(reader, channels_last(view.where.shape, axis), "copy", name in self.fusion.steady)
-        to.add_view(view, to.where)
+    def copied(self, reader: Node, name: str, index: IndexMap, axis: int | None = None) -> IndexMap:
+        """A value in a buffer of its own, for a reader that cannot take the index map as it is."""
+        to = self.accumulator(reader, channels_last(index.where.shape, axis), "copy", name in self.fusion.steady)
+        to.add_entries(index, to.where)
         return self.finish(to, EVENTS)
 
-    def outputs(self) -> tuple[tuple[Output, ...], Plane]:
+    def outputs(self) -> tuple[tuple[Output, ...], Buffer]:
         """Running sums of the outputs, in the order of their shapes."""
         sizes = [math.prod(self.network[name].shape) for name in self.network.outputs]
-        sums = self.plane(Plane(name="sums", type="int32", size=sum(sizes), lifetime="run"))
+        sums = self.keep(Buffer(name="sums", type="int32", size=sum(sizes), lifetime="run"))
         found, offset = [], 0
         for name, size in zip(self.network.outputs, sizes, strict=True):
-            view, shape = self.views[name], self.network[name].shape
-            if view.constant is not None:
-                view = self.copied(self.network[name], name, view)
+            index, shape = self.maps[name], self.network[name].shape
+            if index.constant is not None:
+                index = self.copied(self.network[name], name, index)
             smallest(*self.proved(name, "sum"), ("int32",), name)
             target = np.arange(offset, offset + size).reshape(shape)
-            when = "gate" if view.plane is not None and view.plane.lifetime == "input" else "step"
-            self.calls.append(route(name, when, view, target, sums, self.blob))
+            when = "gate" if index.buffer is not None and index.buffer.lifetime == "input" else "step"
+            self.calls.append(route(name, when, index, target, sums, self.blob))
             found.append(Output(name=name, shape=shape, offset=offset, size=size))
             offset += size
         return tuple(found), sums
@@ -243,8 +243,8 @@ class Compiler:
         if len(self.network.outputs) > 1 or not 1 < math.prod(self.network[self.network.outputs[0]].shape) <= COMPARED:
             return None
         node = self.network[self.network.outputs[0]]
-        view = self.views[node.name]
-        least = view.low.reshape(-1, 1) - view.high.reshape(1, -1)
+        index = self.maps[node.name]
+        least = index.low.reshape(-1, 1) - index.high.reshape(1, -1)
         if isinstance(node, Linear) and node.shape[node.axis] == least.shape[0]:
             least = np.maximum(least, self.pairwise(node))
         least = np.maximum(least, -(2.0**31) + 1)
@@ -253,9 +253,11 @@ class Compiler:
     def pairwise(self, node: Linear) -> Array:
         """The least of sum_k (W[i, k] - W[j, k]) x[k] + b[i] - b[j] over all x within their bounds."""
         weight = self.network.arrays[node.weight].astype(np.float64)
-        view = self.views[node.inputs[0]]
-        low, high = (np.moveaxis(bound, node.axis, -1).reshape(-1) for bound in (view.low, view.high))
-        still_part = np.zeros_like(low) if view.constant is None else np.moveaxis(view.constant, node.axis, -1).ravel()
+        index = self.maps[node.inputs[0]]
+        low, high = (np.moveaxis(bound, node.axis, -1).reshape(-1) for bound in (index.low, index.high))
+        still_part = (
+            np.zeros_like(low) if index.constant is None else np.moveaxis(index.constant, node.axis, -1).ravel()
+        )
         difference = weight[:, None, :] - weight[None, :, :]
         constant = difference @ still_part
         if node.bias is not None:

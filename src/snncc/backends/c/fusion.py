@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from snncc.backends.c.layout import Array, View, channels_last
+from snncc.backends.c.layout import Array, IndexMap, channels_last
 from snncc.ir.network import Network
 from snncc.ir.nodes import ACTIVATIONS, Affine, Conv, Differential, Input, Linear, Neuron, Node, Reduce, Sum
 
@@ -89,15 +89,15 @@ class Fusion:
         scale = np.ones(1) if node.scale is None else self.net.arrays[node.scale]
         return int(scale.flat[0]) if (scale == scale.flat[0]).all() else None
 
-    def layout(self, node: Node, views: dict[str, View]) -> Array:
+    def layout(self, node: Node, maps: dict[str, IndexMap]) -> Array:
         """The order of the entries in which a node's accumulator is cheapest to fill."""
         if isinstance(node, Linear):
             return channels_last(node.shape, node.axis)
         if isinstance(node, Sum | Affine):
             for name in node.inputs:
                 if self.absorbed(self.net[name]):
-                    return self.layout(self.net[name], views)
+                    return self.layout(self.net[name], maps)
             for name in node.inputs:
-                if name in views and views[name].whole and views[name].where.shape == node.shape:
-                    return views[name].where
+                if name in maps and maps[name].whole and maps[name].where.shape == node.shape:
+                    return maps[name].where
         return channels_last(node.shape)

@@ -2,7 +2,7 @@
 """Golden vectors: inputs, the events of every layer at every step and the outputs, by the NumPy reference executor.
 
 golden.bin, little-endian: the numbers of samples and of steps (uint32), then for each sample its input, and for each
-step the planes of all layers in order (bit planes as they are, other entries in 1, 2 or 4 bytes) and the sums (int32).
+step the buffers of all layers in order (bit planes as they are, other entries in 1, 2 or 4 bytes) and the sums (int32).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from snncc.backends.c.layout import Array, View
+from snncc.backends.c.layout import Array, IndexMap
 from snncc.backends.c.program import Program
 from snncc.execute.reference import Machine
 from snncc.integer.executor import as_floats
@@ -22,17 +22,17 @@ from snncc.ir.network import Network
 STORED: dict[str, str] = {"uint8": "u1", "int8": "i1", "uint16": "<u2", "int16": "<i2", "int32": "<i4"}
 
 
-def plane_bytes(value: Array, view: View) -> bytes:
-    """One sample's value as the bytes of its plane."""
-    if view.plane is None:
-        raise TypeError("a view without a plane")
-    flat = np.zeros(view.plane.size, np.int64)
-    flat[view.where.ravel()] = value.ravel()
-    if view.plane.type in STORED:
-        return bytes(flat.astype(STORED[view.plane.type]).tobytes())
+def buffer_bytes(value: Array, index: IndexMap) -> bytes:
+    """One sample's value as the bytes of its buffer."""
+    if index.buffer is None:
+        raise TypeError("an index map without a buffer")
+    flat = np.zeros(index.buffer.size, np.int64)
+    flat[index.where.ravel()] = value.ravel()
+    if index.buffer.type in STORED:
+        return bytes(flat.astype(STORED[index.buffer.type]).tobytes())
     bits = np.packbits(flat > 0, bitorder="little").tobytes()
     return bytes(
-        bits + np.packbits(flat < 0, bitorder="little").tobytes() if view.plane.type == "signed_bits" else bits
+        bits + np.packbits(flat < 0, bitorder="little").tobytes() if index.buffer.type == "signed_bits" else bits
     )
 
 
@@ -54,7 +54,7 @@ def golden_bytes(network: Network, program: Program, feeds: Mapping[str, Array],
         sums: Array = np.zeros(program.sums.size)
         for t in range(1, timesteps + 1):
             values = machine.step()
-            parts += [plane_bytes(values[name], program.views[name]) for name, _ in program.traced]
+            parts += [buffer_bytes(values[name], program.maps[name]) for name, _ in program.traced]
             sums = readout(program, values, sums, t)
             parts.append(sums.astype("<i4").tobytes())
     return b"".join(parts)

@@ -181,11 +181,11 @@ int snn_run(const snn_input *input, uint32_t T)
 def taken(program: Program, at_input: Sequence[str]) -> str:
     """Copy the input, and compute what depends on it alone."""
     lines, offset = [], 0
-    for _, plane in program.inputs:
-        lines.append(f"    for (uint32_t i = 0; i < {plane.size}u; i++) {{")
-        lines.append(f"        snn_set(&{plane.name}, i, input[{f'{offset}u + i' if offset else 'i'}]);")
+    for _, buffer in program.inputs:
+        lines.append(f"    for (uint32_t i = 0; i < {buffer.size}u; i++) {{")
+        lines.append(f"        snn_set(&{buffer.name}, i, input[{f'{offset}u + i' if offset else 'i'}]);")
         lines.append("    }")
-        offset += plane.size
+        offset += buffer.size
     return "\n".join([*lines, *at_input])
 
 
@@ -193,11 +193,11 @@ def reset(program: Program, named: Sequence[tuple[str, Call]]) -> str:
     """Initial potentials; counts and sums are 0."""
     starts = {call.membrane.name: f"{name}_start" for name, call in named if isinstance(call, Fire)}
     lines = []
-    for plane in program.planes:
-        if plane.name in starts:
-            lines.append(f"    snn_fill(&{plane.name}, blob, &{starts[plane.name]});")
-        elif plane.lifetime == "run":
-            lines.append(f"    snn_clear(&{plane.name});")
+    for buffer in program.buffers:
+        if buffer.name in starts:
+            lines.append(f"    snn_fill(&{buffer.name}, blob, &{starts[buffer.name]});")
+        elif buffer.lifetime == "run":
+            lines.append(f"    snn_clear(&{buffer.name});")
     return "\n".join(lines)
 
 
@@ -206,7 +206,7 @@ def beginning(program: Program, at_step: Sequence[str]) -> tuple[str, str]:
     schedule, lines = program.schedule, []
     if schedule.kind == "once":
         lines += ["    if (gate) {", "        take_input(input);", "    } else {"]
-        lines += [f"        snn_clear(&{plane.name});" for _, plane in program.inputs]
+        lines += [f"        snn_clear(&{buffer.name});" for _, buffer in program.inputs]
         lines += ["    }"]
     else:
         lines += ["    if (input != 0) {", "        take_input(input);", "    }"]
@@ -255,7 +255,7 @@ def header(program: Program, *, timesteps: int, ram: int) -> str:
     return HEADER.format(
         ram=ram,
         rom=len(program.blob.data),
-        inputs=sum(plane.size for _, plane in program.inputs),
+        inputs=sum(buffer.size for _, buffer in program.inputs),
         outputs=sum(output.size for output in program.outputs),
         layers=len(program.traced),
         timesteps=timesteps,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from snncc.backends.c.accumulator import Accumulator
-from snncc.backends.c.layout import Array, Plane, PlaneType, View, channels_last, smallest, strides
+from snncc.backends.c.layout import Array, Buffer, BufferType, IndexMap, channels_last, smallest, strides
 from snncc.backends.c.program import Convolve, Fire, Pool
 from snncc.errors import EmitError
 from snncc.functions.numpy.ops import convolution
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 Pair = tuple[int, int]
 #: What events are kept in, narrowest first.
-EVENTS: tuple[PlaneType, ...] = ("bits", "signed_bits", "uint8", "int8", "int16", "int32")
-TOTALS: tuple[PlaneType, ...] = ("int16", "int32")
-COUNTS: tuple[PlaneType, ...] = ("uint8", "uint16", "int32")
+EVENTS: tuple[BufferType, ...] = ("bits", "signed_bits", "uint8", "int8", "int16", "int32")
+TOTALS: tuple[BufferType, ...] = ("int16", "int32")
+COUNTS: tuple[BufferType, ...] = ("uint8", "uint16", "int32")
 
 
 def two(values: tuple[int, ...], fill: int) -> Pair:
@@ -33,12 +33,12 @@ def two(values: tuple[int, ...], fill: int) -> Pair:
     return (fill, values[0]) if len(values) == 1 else (values[0], values[1])
 
 
-def image(view: View) -> tuple[tuple[int, int, int], tuple[int, int, int]] | None:
-    """(channels, height, width) and the strides of a view (1, channels, *space) that is a whole plane."""
-    shape = view.where.shape
-    if not view.whole or shape[0] != 1 or not 3 <= len(shape) <= 4:
+def image(index: IndexMap) -> tuple[tuple[int, int, int], tuple[int, int, int]] | None:
+    """(channels, height, width) and the strides of an index map (1, channels, *space) that is a whole buffer."""
+    shape = index.where.shape
+    if not index.whole or shape[0] != 1 or not 3 <= len(shape) <= 4:
         return None
-    where = view.where.reshape(shape[1], *two(shape[2:], 1))
+    where = index.where.reshape(shape[1], *two(shape[2:], 1))
     found = strides(where)
     if found is None or min(found) < 0:
         return None
@@ -54,22 +54,24 @@ def dense(array: Array) -> Array:
 Product = Callable[[Array, Array], Array]
 
 
-def without_constants(compiler: Compiler, to: Accumulator, node: Conv | Linear, factor: int, product: Product) -> View:
+def without_constants(
+    compiler: Compiler, to: Accumulator, node: Conv | Linear, factor: int, product: Product
+) -> IndexMap:
     """What a node reads without its constant part, whose product with the weights goes to the biases."""
-    arrays, view = compiler.network.arrays, compiler.views[node.inputs[0]]
+    arrays, index = compiler.network.arrays, compiler.maps[node.inputs[0]]
     if node.bias is not None:
         axis = node.axis % len(node.shape) if isinstance(node, Linear) else 1
         bias = factor * along_channels(dense(arrays[node.bias]), len(node.shape), axis)
         to.add_bias(to.where, np.broadcast_to(bias, node.shape))
-    if view.constant is None:
-        return view
-    to.add_bias(to.where, product(view.constant, arrays[node.weight]))
-    return View(plane=view.plane, where=view.where, constant=None, low=view.low, high=view.high)
+    if index.constant is None:
+        return index
+    to.add_bias(to.where, product(index.constant, arrays[node.weight]))
+    return IndexMap(buffer=index.buffer, where=index.where, constant=None, low=index.low, high=index.high)
 
 
-def widen(to: Accumulator, view: View, weight: Array, product: Product) -> None:
-    """Let the accumulator hold what the events of a view can add to it, partial sums included."""
-    low, high = np.minimum(view.low, 0), np.maximum(view.high, 0)
+def widen(to: Accumulator, index: IndexMap, weight: Array, product: Product) -> None:
+    """Let the accumulator hold what the events of an index map can add to it, partial sums included."""
+    low, high = np.minimum(index.low, 0), np.maximum(index.high, 0)
     plus, minus = np.maximum(weight, 0), np.minimum(weight, 0)
     ends = product(low, plus) + product(high, minus), product(high, plus) + product(low, minus)
     to.widen(to.where, np.minimum(*ends), np.maximum(*ends))
@@ -90,24 +92,24 @@ def add_convolution(compiler: Compiler, to: Accumulator, node: Conv, factor: int
     def convolved(x: Array, w: Array) -> Array:
         return factor * convolution(x, dense(w), None, **options)  # type: ignore[arg-type]
 
-    view = without_constants(compiler, to, node, factor, convolved)
-    if view.plane is None:
+    index = without_constants(compiler, to, node, factor, convolved)
+    if index.buffer is None:
         return
-    found = image(view)
+    found = image(index)
     if found is None:
-        view = compiler.copied(node, node.inputs[0], view)
-        found = image(view)
-    if found is None or view.plane is None:
+        index = compiler.copied(node, node.inputs[0], index)
+        found = image(index)
+    if found is None or index.buffer is None:
         raise TypeError(f"{node.name}: a copy is always an image")
-    widen(to, view, weight, convolved)
+    widen(to, index, weight, convolved)
     # (out, in, y, x) with groups -> (group, in, y, x, out)
     grouped = weight.reshape(node.groups, weight.shape[0] // node.groups, weight.shape[1], *two(kernel, 1))
     to.calls.append(
         Convolve(
             node=node.name,
-            when=to.when(view.plane),
+            when=to.when(index.buffer),
             target=to.draft,
-            sources=(view.plane,),
+            sources=(index.buffer,),
             image=found[0],
             strides=found[1],
             out=(node.shape[1], *two(node.shape[2:], 1)),
@@ -130,32 +132,32 @@ def add_linear(compiler: Compiler, to: Accumulator, node: Linear, factor: int) -
     def product(x: Array, w: Array) -> Array:
         return factor * linear_function(x, dense(w), None, axis=node.axis)
 
-    view = without_constants(compiler, to, node, factor, product)
-    if view.plane is None:
+    index = without_constants(compiler, to, node, factor, product)
+    if index.buffer is None:
         return
-    rows = view.where.size // inputs
-    taken = view.where[view.where >= 0]
-    alone = rows == 1 and np.unique(taken).size == taken.size and view.plane.size <= 2 * inputs
-    regular = view.whole and view_strides(view, node.axis, rows, inputs) is not None
+    rows = index.where.size // inputs
+    taken = index.where[index.where >= 0]
+    alone = rows == 1 and np.unique(taken).size == taken.size and index.buffer.size <= 2 * inputs
+    regular = index.whole and index_strides(index, node.axis, rows, inputs) is not None
     if not alone and not regular:
-        view = compiler.copied(node, node.inputs[0], view, axis=node.axis)
-    if view.plane is None:
-        raise TypeError(f"{node.name}: a copy has a plane")
-    widen(to, view, weight, product)
-    if alone:  # the columns of the weights in the order of the plane
-        columns = np.zeros((view.plane.size, outputs), np.int64)
-        where = view.where.ravel()
+        index = compiler.copied(node, node.inputs[0], index, axis=node.axis)
+    if index.buffer is None:
+        raise TypeError(f"{node.name}: a copy has a buffer")
+    widen(to, index, weight, product)
+    if alone:  # the columns of the weights in the order of the buffer
+        columns = np.zeros((index.buffer.size, outputs), np.int64)
+        where = index.where.ravel()
         columns[where[where >= 0]] = weight.T[where >= 0]
-        size, step = (view.plane.size, 1, 1), (1, 1, 1)
+        size, step = (index.buffer.size, 1, 1), (1, 1, 1)
     else:
         columns, size = weight.T, (inputs, 1, rows)
-        step = view_strides(view, node.axis, rows, inputs) or (1, 1, 1)
+        step = index_strides(index, node.axis, rows, inputs) or (1, 1, 1)
     to.calls.append(
         Convolve(
             node=node.name,
-            when=to.when(view.plane),
+            when=to.when(index.buffer),
             target=to.draft,
-            sources=(view.plane,),
+            sources=(index.buffer,),
             image=size,
             strides=step,
             out=(outputs, 1, size[2]),
@@ -170,27 +172,27 @@ def add_linear(compiler: Compiler, to: Accumulator, node: Linear, factor: int) -
     )
 
 
-def view_strides(view: View, axis: int, rows: int, inputs: int) -> tuple[int, int, int] | None:
+def index_strides(index: IndexMap, axis: int, rows: int, inputs: int) -> tuple[int, int, int] | None:
     """The strides (entry of a vector, 1, vector) of vectors that lie along an axis; None where they are irregular."""
-    found = strides(np.moveaxis(view.where, axis, -1).reshape(rows, inputs))
+    found = strides(np.moveaxis(index.where, axis, -1).reshape(rows, inputs))
     if found is None or min(found) < 0:
         return None
     return max(1, found[1]), 1, max(1, found[0])
 
 
-def neuron(compiler: Compiler, node: IF | SignedIF) -> tuple[View, Fire]:
-    """A layer of neurons on the plane of its current."""
+def neuron(compiler: Compiler, node: IF | SignedIF) -> tuple[IndexMap, Fire]:
+    """A layer of neurons on the buffer of its current."""
     arrays, number = compiler.network.arrays, compiler.number[node.name]
     if not (arrays[node.amplitude] == 1).all():
         raise EmitError(
             f"{node.name} has spikes of other amplitudes than 1", cure="lower the network to integers first"
         )
-    current = compiler.views[node.inputs[0]]
+    current = compiler.maps[node.inputs[0]]
     if not current.whole:
         current = compiler.copied(node, node.inputs[0], current)
-    if current.plane is None:
-        raise TypeError(f"{node.name}: a copy has a plane")
-    size, where = current.plane.size, current.where
+    if current.buffer is None:
+        raise TypeError(f"{node.name}: a copy has a buffer")
+    size, where = current.buffer.size, current.where
 
     def by_entry(name: str) -> Array:
         flat = np.empty(size, np.int64)
@@ -204,11 +206,11 @@ def neuron(compiler: Compiler, node: IF | SignedIF) -> tuple[View, Fire]:
     cap = node.cap if isinstance(node, SignedIF) else None
     count = smallest(*compiler.proved(node.name, "count"), COUNTS, node.name) if signed else None
     events = smallest(-levels if signed else 0, levels, EVENTS, node.name)
-    spikes = compiler.plane(Plane(name=f"spikes_{number}", type=events, size=size, lifetime="step"))
+    spikes = compiler.keep(Buffer(name=f"spikes_{number}", type=events, size=size, lifetime="step"))
     call = Fire(
         node=node.name,
         target=spikes,
-        sources=(current.plane,),
+        sources=(current.buffer,),
         threshold=compiler.blob.table(threshold),
         v_init=compiler.blob.table(v_init),
         negative={"early": "SNN_EARLY", "signed": "SNN_SIGNED"}[node.negative]
@@ -217,36 +219,38 @@ def neuron(compiler: Compiler, node: IF | SignedIF) -> tuple[View, Fire]:
         reset_to_zero=isinstance(node, IF) and node.reset == "zero",
         levels=levels,
         cap=cap,
-        membrane=compiler.plane(Plane(name=f"membrane_{number}", type=membrane, size=size, lifetime="run")),
-        count=count and compiler.plane(Plane(name=f"count_{number}", type=count, size=size, lifetime="run")),
-        gated=current.plane.lifetime == "input",
+        membrane=compiler.keep(Buffer(name=f"membrane_{number}", type=membrane, size=size, lifetime="run")),
+        count=count and compiler.keep(Buffer(name=f"count_{number}", type=count, size=size, lifetime="run")),
+        gated=current.buffer.lifetime == "input",
     )
     least = np.full(where.shape, float(-levels if signed else 0))
-    return View(plane=spikes, where=where, constant=None, low=least, high=np.full(where.shape, float(levels))), call
+    return IndexMap(
+        buffer=spikes, where=where, constant=None, low=least, high=np.full(where.shape, float(levels))
+    ), call
 
 
-def max_pool(compiler: Compiler, node: Differential) -> tuple[View, Pool]:
+def max_pool(compiler: Compiler, node: Differential) -> tuple[IndexMap, Pool]:
     """Max pooling of running sums, by events."""
     pool, number = node.function, compiler.number[node.name]
-    view = compiler.views[node.inputs[0]]
-    if image(view) is None:
-        view = compiler.copied(node, node.inputs[0], view)
-    found = image(view)
-    if found is None or view.plane is None or not isinstance(pool, MaxPool) or len(pool.kernel) > 2:
+    index = compiler.maps[node.inputs[0]]
+    if image(index) is None:
+        index = compiler.copied(node, node.inputs[0], index)
+    found = image(index)
+    if found is None or index.buffer is None or not isinstance(pool, MaxPool) or len(pool.kernel) > 2:
         raise EmitError(f"{node.name} pools over more than two axes", cure="the C runtime has one and two")
-    low, high = min(0.0, float(view.low.min())), max(0.0, float(view.high.max()))
+    low, high = min(0.0, float(index.low.min())), max(0.0, float(index.high.max()))
     reach = max(-low, high)
     totals = smallest(*compiler.proved(node.name, "sum"), TOTALS, node.name)
     events = smallest(-reach if low else 0, reach, EVENTS, node.name)
-    target = compiler.plane(Plane(name=f"pool_{number}", type=events, size=math.prod(node.shape), lifetime="step"))
+    target = compiler.keep(Buffer(name=f"pool_{number}", type=events, size=math.prod(node.shape), lifetime="step"))
     total, last = (
-        compiler.plane(Plane(name=f"{name}_{number}", type=totals, size=size, lifetime="run"))
-        for name, size in (("total", view.plane.size), ("last", target.size))
+        compiler.keep(Buffer(name=f"{name}_{number}", type=totals, size=size, lifetime="run"))
+        for name, size in (("total", index.buffer.size), ("last", target.size))
     )
     call = Pool(
         node=node.name,
         target=target,
-        sources=(view.plane,),
+        sources=(index.buffer,),
         image=found[0],
         strides=found[1],
         out=two(node.shape[2:], 1),
@@ -254,9 +258,9 @@ def max_pool(compiler: Compiler, node: Differential) -> tuple[View, Pool]:
         stride=two(pool.stride, 1),
         begin=two(pool.padding[: len(pool.kernel)], 0),
         dilation=two(pool.dilation, 1),
-        gated=view.plane.lifetime == "input",
+        gated=index.buffer.lifetime == "input",
         total=total,
         last=last,
     )
     bounds = np.full(node.shape, -reach if low else 0.0), np.full(node.shape, reach)
-    return View(plane=target, where=channels_last(node.shape), constant=None, low=bounds[0], high=bounds[1]), call
+    return IndexMap(buffer=target, where=channels_last(node.shape), constant=None, low=bounds[0], high=bounds[1]), call

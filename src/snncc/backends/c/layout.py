@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the entries of a value lie: planes (flat arrays of the C program) and views of them.
+"""Where the entries of a value lie: buffers (flat arrays of the C program) and index maps of them.
 
-A node that only moves entries (Reshape, Transpose, Slice, Pad, Expand) is a new view and costs nothing at run time.
+A node that only moves entries (Reshape, Transpose, Slice, Pad, Expand) is a new index map and costs nothing at run time.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy.typing as npt
 from snncc.errors import EmitError
 
 Array: TypeAlias = npt.NDArray[Any]
-PlaneType = Literal["bits", "signed_bits", "uint8", "int8", "uint16", "int16", "int32"]
-#: How long a plane's entries live: within a step; as long as the input stays; from reset to reset.
+BufferType = Literal["bits", "signed_bits", "uint8", "int8", "uint16", "int16", "int32"]
+#: How long a buffer's entries live: within a step; as long as the input stays; from reset to reset.
 Lifetime = Literal["step", "input", "run"]
-C_TYPES: dict[PlaneType, str] = {
+C_TYPES: dict[BufferType, str] = {
     "bits": "uint8_t",
     "signed_bits": "uint8_t",
     "uint8": "uint8_t",
@@ -30,7 +30,7 @@ C_TYPES: dict[PlaneType, str] = {
     "int32": "int32_t",
 }
 BYTES = {"uint8_t": 1, "int8_t": 1, "uint16_t": 2, "int16_t": 2, "int32_t": 4}
-RANGES: dict[PlaneType, tuple[int, int]] = {
+RANGES: dict[BufferType, tuple[int, int]] = {
     "bits": (0, 1),
     "signed_bits": (-1, 1),
     "uint8": (0, 255),
@@ -42,11 +42,11 @@ RANGES: dict[PlaneType, tuple[int, int]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plane:
+class Buffer:
     """A flat array of the C program; `size` entries."""
 
     name: str
-    type: PlaneType
+    type: BufferType
     size: int
     lifetime: Lifetime
 
@@ -63,13 +63,13 @@ class Plane:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """A value as entries of a plane: entry j is plane[where[j]] (nothing where that is -1) + gate * constant[j].
+class IndexMap:
+    """A value as entries of a buffer: entry j is buffer[where[j]] (nothing where that is -1) + gate * constant[j].
 
-    All have the shape of the node; `low` and `high` bound the entries of the plane that it reads, at every step.
+    All have the shape of the node; `low` and `high` bound the entries of the buffer that it reads, at every step.
     """
 
-    plane: Plane | None
+    buffer: Buffer | None
     where: Array
     constant: Array | None
     low: Array
@@ -77,17 +77,17 @@ class View:
 
     @property
     def whole(self) -> bool:
-        """Whether it is all of its plane, each entry once, and nothing else."""
-        plane = self.plane
+        """Whether it is all of its buffer, each entry once, and nothing else."""
+        buffer = self.buffer
         return (
-            plane is not None
+            buffer is not None
             and self.constant is None
-            and self.where.size == plane.size
-            and np.array_equal(np.sort(self.where, axis=None), np.arange(plane.size))
+            and self.where.size == buffer.size
+            and np.array_equal(np.sort(self.where, axis=None), np.arange(buffer.size))
         )
 
 
-def smallest(low: float, high: float, choices: Sequence[PlaneType], name: str) -> PlaneType:
+def smallest(low: float, high: float, choices: Sequence[BufferType], name: str) -> BufferType:
     """The first type that holds every integer from low to high; raises EmitError naming the layer."""
     for kind in choices:
         if RANGES[kind][0] <= low and high <= RANGES[kind][1]:

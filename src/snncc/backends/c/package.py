@@ -99,7 +99,7 @@ def sha256(data: bytes) -> str:
 
 def layers(program: Program) -> tuple[Layer, ...]:
     """The layers with weights or events, in the order of evaluation."""
-    traced = {plane.name: i for i, (_, plane) in enumerate(program.traced)}
+    traced = {buffer.name: i for i, (_, buffer) in enumerate(program.traced)}
     found = []
     for call in program.calls:
         common: dict[str, Any] = {
@@ -177,8 +177,8 @@ def package(
         max_timesteps=integer.max_timesteps,
         schedule=network.schedule,
         inputs=tuple(
-            Input(name=key, shape=network[key].shape, type=plane.type, quantization=integer.input)
-            for key, plane in program.inputs
+            Input(name=key, shape=network[key].shape, type=buffer.type, quantization=integer.input)
+            for key, buffer in program.inputs
         ),
         outputs=tuple(
             Output(name=o.name, shape=o.shape, offset=o.offset, size=o.size, scale=integer.output_scale[o.name])

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network as what the C program does: planes and calls of the runtime, in order."""
+"""A network as what the C program does: buffers and calls of the runtime, in order."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from snncc.backends.c.blob import Blob, Table, Weights
-from snncc.backends.c.layout import Plane, View
+from snncc.backends.c.layout import Buffer, IndexMap
 from snncc.ir.schedule import Schedule
 
 
@@ -19,8 +19,8 @@ class Call:
 
     node: str
     when: str = "step"
-    target: Plane
-    sources: tuple[Plane, ...] = ()
+    target: Buffer
+    sources: tuple[Buffer, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +78,8 @@ class Fire(Call):
     reset_to_zero: bool
     levels: int
     cap: int | None
-    membrane: Plane
-    count: Plane | None
+    membrane: Buffer
+    count: Buffer | None
     gated: bool
 
 
@@ -94,8 +94,8 @@ class Pool(Call):
     stride: tuple[int, int]
     begin: tuple[int, int]
     dilation: tuple[int, int]
-    total: Plane
-    last: Plane
+    total: Buffer
+    last: Buffer
     gated: bool
 
 
@@ -111,17 +111,17 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """The whole program. `traced`: the layers that emit events, in order, with the plane that holds them."""
+    """The whole program. `traced`: the layers that emit events, in order, with the buffer that holds them."""
 
     schedule: Schedule
     max_timesteps: int
-    inputs: tuple[tuple[str, Plane], ...]
-    planes: tuple[Plane, ...]
+    inputs: tuple[tuple[str, Buffer], ...]
+    buffers: tuple[Buffer, ...]
     calls: tuple[Call, ...]
-    sums: Plane
+    sums: Buffer
     outputs: tuple[Output, ...]
-    traced: tuple[tuple[str, Plane], ...]
-    views: dict[str, View]
+    traced: tuple[tuple[str, Buffer], ...]
+    maps: dict[str, IndexMap]
     #: gains[i, j]: the least that output i gains on output j in one step, or None where there are too many.
     gains: Table | None
     blob: Blob

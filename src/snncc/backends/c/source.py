@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The text of snn_model.c: static planes, constant descriptions of the layers, one call per layer."""
+"""The text of snn_model.c: static buffers, constant descriptions of the layers, one call per layer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from snncc.backends.c.blob import Table
-from snncc.backends.c.layout import C_TYPES, Plane
+from snncc.backends.c.layout import C_TYPES, Buffer
 from snncc.backends.c.memory import Memory
 from snncc.backends.c.program import Call, Convolve, Fill, Fire, Pool, Program, Rescale, Route
 
@@ -41,18 +41,18 @@ def numbers(values: tuple[int, ...]) -> str:
 
 
 def storage(program: Program, memory: Memory) -> Iterator[str]:
-    """The static arrays and the planes in them."""
+    """The static arrays and the buffers in them."""
     for c_type, size in memory.pools.items():
         yield f"static {c_type} shared_{c_type.removesuffix('_t')}[{size}];"
-    for plane in program.planes:
-        if plane.name not in memory.offsets:
-            yield f"static {C_TYPES[plane.type]} {plane.name}_data[{plane.length}];"
+    for buffer in program.buffers:
+        if buffer.name not in memory.offsets:
+            yield f"static {C_TYPES[buffer.type]} {buffer.name}_data[{buffer.length}];"
     yield ""
-    for plane in program.planes:
-        data = f"{plane.name}_data"
-        if plane.name in memory.offsets:
-            data = f"shared_{C_TYPES[plane.type].removesuffix('_t')} + {memory.offsets[plane.name]}"
-        yield f"static const snn_plane {plane.name} = {{{data}, {plane.size}u, SNN_{plane.type.upper()}}};"
+    for buffer in program.buffers:
+        data = f"{buffer.name}_data"
+        if buffer.name in memory.offsets:
+            data = f"shared_{C_TYPES[buffer.type].removesuffix('_t')} + {memory.offsets[buffer.name]}"
+        yield f"static const snn_plane {buffer.name} = {{{data}, {buffer.size}u, SNN_{buffer.type.upper()}}};"
 
 
 def description(call: Call, name: str) -> Iterator[str]:
@@ -110,11 +110,11 @@ def description(call: Call, name: str) -> Iterator[str]:
         yield "};"
 
 
-def pointer(plane: Plane | None, gated: bool) -> str:
-    """A plane as an argument; 0 where there is none, or no input."""
-    if plane is None:
+def pointer(buffer: Buffer | None, gated: bool) -> str:
+    """A buffer as an argument; 0 where there is none, or no input."""
+    if buffer is None:
         return "0"
-    return f"gate ? &{plane.name} : 0" if gated else f"&{plane.name}"
+    return f"gate ? &{buffer.name} : 0" if gated else f"&{buffer.name}"
 
 
 def statement(call: Call, name: str, gated: bool) -> str:
@@ -154,7 +154,7 @@ def kind_of(call: Call) -> str:
 
 def body(program: Program, calls: list[tuple[str, Call]], gated: bool) -> Iterator[str]:
     """Calls under a comment for each node, neurons and pools traced."""
-    layers = {plane.name: i for i, (_, plane) in enumerate(program.traced)}
+    layers = {buffer.name: i for i, (_, buffer) in enumerate(program.traced)}
     before = ""
     for name, call in calls:
         if call.node != before:
