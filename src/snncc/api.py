@@ -242,7 +242,7 @@ def simulate(
     from snncc.execute.torch.synchronous import QuantisedReference
     from snncc.simulation.early_exit import early_tally, margin_rule
     from snncc.simulation.engines import executor
-    from snncc.simulation.paired import Beside
+    from snncc.simulation.paired import PairedExecutor
 
     if profile and engine != "native":
         raise UsageError(f"--profile measures the native engine, not {engine}", cure="add --engine native")
@@ -274,7 +274,7 @@ def simulate(
         device="cpu" if engine == "reference" else device,
         engine=engine,
     )
-    if isinstance(runs, Beside):
+    if isinstance(runs, PairedExecutor):
         result = msgspec.structs.replace(result, float_snn=runs.summary(result.accuracy, used.labels))
     if keep:
         key = make.run_key(opened, used, timesteps=steps, engine=engine, device=device, early_exit=early_exit)

@@ -16,8 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from snncc.errors import UnreadableModel
 from snncc.frontend.files import load as load_module
-from snncc.frontend.files import protobuf as wire
-from snncc.frontend.files import tensors
+from snncc.frontend.files import protobuf, tensors
 from snncc.frontend.files.load import load
 from snncc.names import LONGEST, safe_name
 
@@ -430,7 +429,7 @@ def test_subgraph_nesting() -> None:
 
 
 def test_fields_are_counted_before_parsing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "MAX_FIELDS", 1000)
+    monkeypatch.setattr(protobuf, "MAX_FIELDS", 1000)
     monkeypatch.setattr(onnx.ModelProto, "FromString", lambda _: pytest.fail("parsed"), raising=False)
     (tmp_path / "m").write_bytes(b"\x3a\xd0\x0f" + b"\x0a\x00" * 1000)
     refused(tmp_path / "m", "more than 1,000 fields")

@@ -14,7 +14,7 @@ from snncc.execute.torch.engine import Engine
 from snncc.integer import lower
 from snncc.integer.executor import run
 from snncc.integer.network import IntegerNetwork
-from snncc.integer.rounding import Seen
+from snncc.integer.rounding import InputCovariance
 from snncc.ir.network import Network
 from snncc.ir.nodes import Affine, AveragePool, Conv, Differential, Input, LeakyIF, Operator, Relu
 from snncc.ir.schedule import Schedule
@@ -217,8 +217,8 @@ def test_biases_take_back_the_mean_error_of_the_weights(monkeypatch: pytest.Monk
     net = images("early_levels", seed=2)
     data, fresh = samples(net, 64), samples(net, 200, seed=9).inputs["x"]
     errors = []
-    for lost in (Seen.lost, lambda seen, difference: np.zeros(len(difference))):
-        monkeypatch.setattr(Seen, "lost", lost)
+    for lost in (InputCovariance.lost, lambda inputs, difference: np.zeros(len(difference))):
+        monkeypatch.setattr(InputCovariance, "lost", lost)
         floats, found = outputs(net, lower(net, data, weights="int4"), fresh, 32)
         errors.append(float(np.square((found - floats).mean(0)).sum()))
     assert errors[0] < 0.5 * errors[1]

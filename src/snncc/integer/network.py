@@ -10,10 +10,10 @@ import numpy as np
 
 from snncc.data.dataset import Dataset
 from snncc.errors import EmitError, UsageError
+from snncc.integer.covariance import input_covariances
 from snncc.integer.folding import fold_affines
 from snncc.integer.inputs import InputScale, input_scale
 from snncc.integer.lowering import ROUTES, Lowering
-from snncc.integer.seen import seen_inputs
 from snncc.integer.upsampling import spread_repeats
 from snncc.integer.weights import LARGEST, Precision
 from snncc.integer.widths import Width, proved_widths
@@ -124,7 +124,7 @@ def lower(
         net=net,
         largest=LARGEST[weights],
         given=given,
-        seen=seen_inputs(net, samples),
+        covariances=input_covariances(net, samples),
         uniform=uniform_values(net),
     )
     lowering.run()

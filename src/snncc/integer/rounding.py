@@ -54,20 +54,20 @@ def rounded(rows: Array, step: Array, largest: int, root: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Seen:
+class InputCovariance:
     """What each weight of a node multiplies: its mean (groups, features), and the covariance (groups, features,
     features) of what the weights of one output multiply, None where that would be too large."""
 
     mean: Array
     covariance: Array | None
 
-    def over(self, unit: Array) -> Seen:
+    def over(self, unit: Array) -> InputCovariance:
         """The same in units (groups, features); what has the unit 0 is always 0."""
         factor = np.divide(1.0, unit, out=np.zeros_like(unit), where=unit != 0)
         covariance = self.covariance
         if covariance is not None:
             covariance = covariance * factor[:, :, None] * factor[:, None, :]
-        return Seen(self.mean * factor, covariance)
+        return InputCovariance(self.mean * factor, covariance)
 
     @cached_property
     def roots(self) -> list[tuple[Array, Array, Array]]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from snncc.errors import EmitError
 from snncc.integer.inputs import InputScale
-from snncc.integer.rounding import Seen
+from snncc.integer.rounding import InputCovariance
 from snncc.integer.weights import steps
 from snncc.ir.network import Array
 from snncc.ir.nodes import Conv, Input, Linear, Neuron, Node
@@ -24,17 +24,17 @@ COARSENESS = 1 << 16
 
 @dataclass(slots=True, kw_only=True)
 class Units(Rescaling):
-    """What the lowering keeps of a network. `largest`: of a weight; `seen`: what weighted nodes multiply."""
+    """What the lowering keeps of a network. `largest`: of a weight; `covariances`: of what weighted nodes multiply."""
 
     largest: int
     given: InputScale
-    seen: Mapping[str, Seen]
+    covariances: Mapping[str, InputCovariance]
     #: Values whose entries must all have one unit, so that the largest output can be told.
     uniform: frozenset[str] = frozenset()
     #: Weights and bias of each weighted node in real units: its step may change where it meets other branches.
     real: dict[str, tuple[Array, Array | None]] = field(default_factory=dict)
-    #: `seen` in the units of the lowered inputs.
-    in_units: dict[str, Seen] = field(default_factory=dict)
+    #: `covariances` in the units of the lowered inputs.
+    in_units: dict[str, InputCovariance] = field(default_factory=dict)
     #: The biases with what rounding the weights takes away on the average.
     corrected: dict[str, Array | None] = field(default_factory=dict)
     #: The name under which a value is read.
@@ -97,10 +97,10 @@ class Units(Rescaling):
             taken = self.input_rest(node, rest)
             bias = taken if bias is None else bias + taken
         self.real[node.name] = (weight, bias)
-        self.in_units[node.name] = seen = self.seen[node.name].over(self.input_units(node))
+        self.in_units[node.name] = inputs = self.covariances[node.name].over(self.input_units(node))
         self.put(node, np.ones(()))
         shared = node.name in self.uniform
-        step = seen.best_steps(weight, steps(weight, self.largest, shared=shared), self.largest, shared=shared)
+        step = inputs.best_steps(weight, steps(weight, self.largest, shared=shared), self.largest, shared=shared)
         self.quantize(node, np.maximum(step, self.least_step(node, step)))
 
     def input_units(self, node: Conv | Linear) -> Array:
@@ -135,9 +135,9 @@ class Units(Rescaling):
     def quantize(self, node: Conv | Linear, step: Array) -> None:
         """Write the weights and bias of a weighted node for a step per output channel."""
         index, (weight, bias) = self.index(node.name), self.real[node.name]
-        seen = self.in_units[node.name]
-        whole = seen.codes(weight, step, self.largest)
-        lost = seen.lost(weight - step.reshape(-1, *[1] * (weight.ndim - 1)) * whole)
+        inputs = self.in_units[node.name]
+        whole = inputs.codes(weight, step, self.largest)
+        lost = inputs.lost(weight - step.reshape(-1, *[1] * (weight.ndim - 1)) * whole)
         if lost.any():
             bias = lost if bias is None else bias + lost
         self.corrected[node.name] = bias

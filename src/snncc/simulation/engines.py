@@ -14,7 +14,7 @@ from snncc.execute.onnx.executor import OnnxExecutor
 from snncc.execute.protocol import Executor
 from snncc.integer.executor import IntegerExecutor
 from snncc.integer.native import native_integers
-from snncc.simulation.paired import Beside
+from snncc.simulation.paired import PairedExecutor
 
 EngineName = Literal["torch", "reference", "onnx", "integer", "native", "native-integer"]
 
@@ -41,5 +41,5 @@ def executor(engine: EngineName, opened: Bundle, *, device: str, steps: int) -> 
         integer = IntegerExecutor(lowered, device=device, steps=steps)
         if engine == "native-integer":
             integer = native_integers(lowered, steps=steps)
-        return Beside(integer, floats, opened.network)
+        return PairedExecutor(integer, floats, opened.network)
     return TorchExecutor(opened.network, device=device, steps=steps)

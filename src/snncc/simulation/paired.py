@@ -22,7 +22,7 @@ class FloatRun(msgspec.Struct, frozen=True, kw_only=True):
     agreement: Any
 
 
-class Beside:
+class PairedExecutor:
     """Runs two executors; the counts and outputs are those of the first, and the choices of both are kept."""
 
     def __init__(self, integer: EarlyExecutor, floats: Executor, network: Network) -> None:

@@ -128,7 +128,7 @@ class Accumulator:
         self.bias, self.calls = np.zeros(self.size), []
 
     def finish(self, choices: Sequence[BufferType] = ACCUMULATORS) -> tuple[IndexMap, list[Call]]:
-        """The value as an index map of its buffer, and the calls that compute it."""
+        """The value as an index map into its buffer, and the calls that compute it."""
         reached = 0.0 if self.before is None else self.before[3]
         low, high = min(float(self.low.min()), -reached), max(float(self.high.max()), reached)
         buffer = replace(self.draft, type=smallest(low, high, choices, self.node))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes that only move entries, as new index maps of the same buffer."""
+"""Nodes that only move entries, as new index maps into the same buffer."""
 
 from __future__ import annotations
 

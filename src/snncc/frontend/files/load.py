@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """ONNX files come from strangers: they are read here, and nothing of one is used before it was checked.
 
-bytes → `wire`: the format, before protobuf allocates → proto → survey of every node and constant
+bytes → `protobuf`: the wire format, before its parser allocates → proto → survey of every node and constant
       → `tensors`: layouts, places of external files → embedded weights → NaN and infinity
 """
 
@@ -18,8 +18,7 @@ import onnx
 from google.protobuf.message import DecodeError, EncodeError, Message
 
 from snncc.errors import UnreadableModel
-from snncc.frontend.files import protobuf as wire
-from snncc.frontend.files import tensors
+from snncc.frontend.files import protobuf, tensors
 from snncc.names import safe_name
 
 MAX_BYTES = 2**31 - 1  # of the file and its external data together: protobuf itself stops here
@@ -98,7 +97,7 @@ def _read(path: pathlib.Path) -> bytes:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UnreadableModel(f"cannot be read ({reason})", cure="check the path and its permissions") from error
     if not data:
-        raise UnreadableModel("is empty", cure=wire.AGAIN)
+        raise UnreadableModel("is empty", cure=protobuf.AGAIN)
     return data
 
 
@@ -126,18 +125,18 @@ def _refuse_foreign(data: bytes) -> None:
 
 
 def _parse(data: bytes) -> onnx.ModelProto:
-    wire.scan(data)
+    protobuf.scan(data)
     try:
         model: onnx.ModelProto = onnx.ModelProto.FromString(data)
     except DecodeError as error:
-        raise UnreadableModel("is damaged or not ONNX", cure=wire.AGAIN) from error
+        raise UnreadableModel("is damaged or not ONNX", cure=protobuf.AGAIN) from error
     if not model.HasField("graph"):
-        raise UnreadableModel("has no graph: not ONNX, or truncated", cure=wire.AGAIN)
+        raise UnreadableModel("has no graph: not ONNX, or truncated", cure=protobuf.AGAIN)
     for part, found in (("nodes", model.graph.node), ("outputs", model.graph.output)):
         if not len(found):
             raise UnreadableModel(f"its graph has no {part}", cure="export the whole network")
     if not model.opset_import:
-        raise UnreadableModel("no opset: it does not say which ONNX operators it uses", cure=wire.AGAIN)
+        raise UnreadableModel("no opset: it does not say which ONNX operators it uses", cure=protobuf.AGAIN)
     return model
 
 

@@ -1,7 +1,7 @@
 /* Event-driven max pooling: out[t] = max(X[t]) - max(X[t-1]), X the running sum of what came in (counts of spikes with
  * one amplitude per channel stay counts).
  *
- * Beside the events of an entry flows its rest, a constant per step; beside those of a maximum the largest rest of its
+ * PairedExecutor the events of an entry flows its rest, a constant per step; beside those of a maximum the largest rest of its
  * window. `slope` is what an entry rests at less than that one: X[t] = events so far + slope * (steps rested so far).
  *
  * Sums of spikes are kept as counts: what does not change is then the same to the last bit. They are read by every window

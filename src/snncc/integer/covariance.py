@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the weighted nodes of a spiking network see: mean and covariance of the means of their inputs over the steps."""
+"""Input covariance: mean and covariance of what the weighted nodes of a spiking network read, averaged over steps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from snncc.data.dataset import Dataset
 from snncc.execute.plan import plan
 from snncc.execute.torch.engine import Engine
 from snncc.execute.torch.replay import between
-from snncc.integer.rounding import Seen
+from snncc.integer.rounding import InputCovariance
 from snncc.ir.network import Network
 from snncc.ir.nodes import Conv, Linear, Node
 from snncc.transform.features import drawn_positions, patches, positions
@@ -18,13 +18,13 @@ from snncc.transform.features import drawn_positions, patches, positions
 SAMPLES = 256
 #: Steps that are simulated.
 STEPS = 8
-#: Output positions at which a node's input is looked at, and entries of all that is seen there.
+#: Output positions at which a node's input is looked at, and entries of all that is read there.
 ROWS, ENTRIES = 16384, 1 << 24
 #: Features beyond which no covariance is kept.
 FEATURES = 2048
 
 
-def seen_inputs(net: Network, samples: Dataset, seed: int = 0) -> dict[str, Seen]:
+def input_covariances(net: Network, samples: Dataset, seed: int = 0) -> dict[str, InputCovariance]:
     """For each weighted node, mean and covariance over samples and random output positions.
 
     Spikes are counted in a simulation; what lies between neurons is linear, so its means are computed from theirs.
@@ -36,7 +36,7 @@ def seen_inputs(net: Network, samples: Dataset, seed: int = 0) -> dict[str, Seen
     sums: dict[str, tuple[int, Tensor, Tensor | None]] = {}
     means: dict[str, Tensor] = {}
 
-    def see(node: Node, series: Tensor) -> None:
+    def accumulate(node: Node, series: Tensor) -> None:
         total = series.sum(0) / divisor
         means[node.name] = means[node.name] + total if node.name in means else total
 
@@ -48,25 +48,25 @@ def seen_inputs(net: Network, samples: Dataset, seed: int = 0) -> dict[str, Seen
         share = max(1, min(ROWS, ENTRIES // (groups * features)) * count // len(data))
         rows = drawn_positions(total, share, generator)
         f = patches(means[node.inputs[0]], node, weight, rows).double()
-        seen, first, second = sums.get(node.name, (0, f.new_zeros(groups, features), None))
+        rows_before, first, second = sums.get(node.name, (0, f.new_zeros(groups, features), None))
         if features <= FEATURES:
             power = f.transpose(1, 2) @ f
             second = power if second is None else second + power
-        sums[node.name] = seen + len(rows), first + f.sum(1), second
+        sums[node.name] = rows_before + len(rows), first + f.sum(1), second
 
     with torch.no_grad():
         for feeds in data.batches(size):
             means.clear()
-            engine.run(feeds, STEPS, steps_at_once=piece, observe=see, count=False)
+            engine.run(feeds, STEPS, steps_at_once=piece, observe=accumulate, count=False)
             count = engine.samples(feeds)
             for node in weighted:
                 for inner in between(net, node.inputs[0], frozenset(means)):
                     inputs = [means[name] for name in inner.inputs]
                     means[inner.name] = engine.plain(inner, inputs, 1.0, count, feeds)
                 look(node, count)
-    found = {}
+    covariances = {}
     for name, (rows, first, second) in sums.items():
         mean = first / rows
         spread = None if second is None else second / rows - mean[:, :, None] * mean[:, None, :]
-        found[name] = Seen(mean.numpy(), None if spread is None else spread.numpy())
-    return found
+        covariances[name] = InputCovariance(mean.numpy(), None if spread is None else spread.numpy())
+    return covariances

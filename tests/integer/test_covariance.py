@@ -9,7 +9,7 @@ from small_networks import images, samples
 
 from snncc.execute import reference
 from snncc.functions.numpy.ops import convolution
-from snncc.integer.seen import STEPS, seen_inputs
+from snncc.integer.covariance import STEPS, input_covariances
 from snncc.ir.nodes import Conv
 from snncc.ir.schedule import Schedule
 
@@ -19,7 +19,7 @@ def test_mean_and_covariance_are_those_of_a_simulation(schedule: Schedule) -> No
     """Of the mean inputs at every output position; C e gives the variance of e'x for any weights e."""
     net = images("signed", schedule=schedule)
     data = samples(net, 10)
-    found = seen_inputs(net, data)
+    found = input_covariances(net, data)
     steps = reference.run(net, data.inputs, STEPS)
     rng = np.random.default_rng(0)
     convolutions = [n for n in net.nodes if isinstance(n, Conv)]
@@ -29,9 +29,9 @@ def test_mean_and_covariance_are_those_of_a_simulation(schedule: Schedule) -> No
         weight = rng.standard_normal(net.arrays[node.weight].shape)
         options = {"stride": node.stride, "padding": node.padding, "dilation": node.dilation, "groups": node.groups}
         y = np.moveaxis(convolution(x, weight, None, **options), 1, 0).reshape(len(weight), -1)
-        seen, each = found[node.name], len(weight) // node.groups
-        assert seen.covariance is not None
+        inputs, each = found[node.name], len(weight) // node.groups
+        assert inputs.covariance is not None
         rows = weight.reshape(node.groups, each, -1)
-        variance = np.einsum("gof,gfh,goh->go", rows, seen.covariance, rows).ravel()
-        assert seen.lost(weight) == pytest.approx(y.mean(1), abs=1e-4), node.name
+        variance = np.einsum("gof,gfh,goh->go", rows, inputs.covariance, rows).ravel()
+        assert inputs.lost(weight) == pytest.approx(y.mean(1), abs=1e-4), node.name
         assert variance == pytest.approx(y.var(1), rel=1e-3, abs=1e-6), node.name
