@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the entries of a value lie: buffers (flat arrays of the C program) and index maps into them.
 
-A node that only moves entries (Reshape, Transpose, Slice, Pad, Expand) is a new index map: it costs nothing at run time.
+A node that only moves entries (Reshape, Transpose, Slice, Pad, Expand) is a new index map, free at run time.
 """
 
 from __future__ import annotations
