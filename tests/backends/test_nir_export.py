@@ -42,7 +42,8 @@ def test_the_report_says_what_changed(bundle: Path) -> None:
     assert [effect["change"] for effect in report["effects"]] == ["hard-reset", "strict-threshold"]
     samples = report["samples"]
     opened = open_bundle(bundle)
-    feeds = {"image": np.load(STRIDED.with_suffix(".npz"))["x"][:samples]}
+    with np.load(STRIDED.with_suffix(".npz")) as archive:
+        feeds = {"image": archive["x"][:samples]}
     names = {value: name for name, value in report["nodes"].items()}
     machine = NirMachine(read((bundle / "nir/network.nir").read_bytes()), feeds)
     unit = with_unit_spikes(opened.network)

@@ -99,7 +99,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         options = api.EmitOptions(allow=("hard-reset", "strict-threshold"), unit_thresholds=unit)
         made = api.convert(STRIDED, method="rate", timesteps=T, emit="nir", emit_options=options, write=False)
         (found / f"{name}.nir").write_bytes(made.files["nir/network.nir"])
-        np.save(found / f"{name}.npy", np.load(STRIDED.with_suffix(".npz"))["x"][:SAMPLES])
+        with np.load(STRIDED.with_suffix(".npz")) as archive:
+            np.save(found / f"{name}.npy", archive["x"][:SAMPLES])
     for name, graph, feed in graphs():
         nir.write(found / f"{name}.nir", graph)
         np.save(found / f"{name}.npy", feed)

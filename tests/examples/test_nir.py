@@ -37,7 +37,9 @@ def test_the_readme_tells_the_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for block in blocks("examples/nir/README.md"):
         for words in block.commands():
             run(words)
-    text, data = (EXAMPLE / "README.md").read_text(encoding="utf-8"), np.load(EXAMPLE / "digits_nir.npz")
+    text = (EXAMPLE / "README.md").read_text(encoding="utf-8")
+    with np.load(EXAMPLE / "digits_nir.npz") as archive:
+        data = {name: archive[name] for name in ("x", "y")}
     bundle = open_bundle(Path("digits_nir.snn"))
     steps = Engine(bundle.network).run({"image": data["x"]}, POINTS[-1], checkpoints=POINTS, count=False)
     machine = NirMachine(read(Path("digits_nir.snn/nir/network.nir").read_bytes()), {"image": data["x"]})
