@@ -4,18 +4,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import numpy as np
 
-from snncc.backends.c.accumulator import ACCUMULATORS, Accumulator, route
-from snncc.backends.c.blob import Blob, Table
-from snncc.backends.c.fusion import FUSED, Fusion
+from snncc.backends.c.accumulator import Accumulator, route
+from snncc.backends.c.blob import Table
+from snncc.backends.c.compilation import Compilation
+from snncc.backends.c.fusion import FUSED
 from snncc.backends.c.index_maps import MOVES, joined, moved, spread, still
-from snncc.backends.c.layers import EVENTS, add_convolution, add_linear, max_pool, neuron
-from snncc.backends.c.layout import Array, Buffer, BufferType, IndexMap, channels_last, smallest
-from snncc.backends.c.program import Call, Fire, Output, Pool, Program
+from snncc.backends.c.layers import add_convolution, add_linear, max_pool, neuron
+from snncc.backends.c.layout import EVENTS, Array, Buffer, IndexMap, channels_last, smallest
+from snncc.backends.c.program import Fire, Output, Pool, Program
 from snncc.errors import EmitError
 from snncc.execute.reference import evaluate_function
 from snncc.integer.widths import Width
@@ -35,24 +35,8 @@ def compile_network(network: Network, widths: Sequence[Width], *, max_timesteps:
     return Compiler(network=network, ranges=ranges, max_timesteps=max_timesteps).compiled()
 
 
-@dataclass(slots=True, kw_only=True)
-class Compiler:
-    """The compilation of one network."""
-
-    network: Network
-    ranges: Mapping[tuple[str, str], tuple[int, int]]
-    max_timesteps: int
-    buffers: list[Buffer] = field(default_factory=list)
-    calls: list[Call] = field(default_factory=list)
-    maps: dict[str, IndexMap] = field(default_factory=dict)
-    blob: Blob = field(default_factory=Blob)
-    traced: list[tuple[str, Buffer]] = field(default_factory=list)
-    fusion: Fusion = field(init=False)
-    number: Mapping[str, int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.fusion = Fusion(self.network)
-        self.number = {node.name: i for i, node in enumerate(self.network.nodes)}
+class Compiler(Compilation):
+    """Visits the nodes in order."""
 
     def compiled(self) -> Program:
         """Visit every node and lay out the outputs."""
@@ -75,15 +59,6 @@ class Compiler:
             gains=self.gains(),
             blob=self.blob,
         )
-
-    def keep(self, buffer: Buffer) -> Buffer:
-        """Keep a buffer."""
-        self.buffers.append(buffer)
-        return buffer
-
-    def proved(self, layer: str, quantity: str) -> tuple[int, int]:
-        """The proved range of a membrane, a count or a sum over the steps."""
-        return self.ranges[layer, quantity]
 
     def input(self, node: Input) -> Buffer:
         """The bytes of an input, in the order of its shape."""
@@ -134,18 +109,6 @@ class Compiler:
         self.maps[node.name] = index
         self.calls.append(call)
         self.traced.append((node.name, call.target))
-
-    def accumulator(self, node: Node, where: Array, kind: str, steady: bool) -> Accumulator:
-        """An empty accumulator for a node."""
-        name = f"{kind}_{self.number[node.name]}"
-        return Accumulator(node=node.name, name=name, where=where, blob=self.blob, steady=steady)
-
-    def finish(self, accumulator: Accumulator, choices: Sequence[BufferType] = ACCUMULATORS) -> IndexMap:
-        """Keep a finished accumulator."""
-        index, calls = accumulator.finish(choices)
-        self.keep(calls[0].target)
-        self.calls.extend(calls)
-        return index
 
     def accumulate(self, node: Node) -> IndexMap:
         """The value of a linear node in an accumulator of its own."""
@@ -214,12 +177,6 @@ class Compiler:
         for part, target in zip(parts, np.split(to.where, ends, node.axis), strict=True):
             to.add_entries(part, target)
         self.maps[node.name] = self.finish(to, EVENTS)
-
-    def copied(self, reader: Node, name: str, index: IndexMap, axis: int | None = None) -> IndexMap:
-        """A value in a buffer of its own, for a reader that cannot take the index map as it is."""
-        to = self.accumulator(reader, channels_last(index.where.shape, axis), "copy", name in self.fusion.steady)
-        to.add_entries(index, to.where)
-        return self.finish(to, EVENTS)
 
     def outputs(self) -> tuple[tuple[Output, ...], Buffer]:
         """Running sums of the outputs, in the order of their shapes."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from snncc.backends.c.accumulator import Accumulator
-from snncc.backends.c.layout import Array, Buffer, BufferType, IndexMap, channels_last, smallest, strides
+from snncc.backends.c.compilation import Compilation
+from snncc.backends.c.layout import EVENTS, Array, Buffer, BufferType, IndexMap, channels_last, smallest, strides
 from snncc.backends.c.program import Convolve, Fire, Pool
 from snncc.errors import EmitError
 from snncc.functions.numpy.ops import convolution
@@ -18,12 +18,7 @@ from snncc.functions.numpy.ops import linear as linear_function
 from snncc.ir.nodes import IF, Conv, Differential, Linear, MaxPool, SignedIF
 from snncc.transform.rescale import along_channels
 
-if TYPE_CHECKING:
-    from snncc.backends.c.compile import Compiler
-
 Pair = tuple[int, int]
-#: What events are kept in, narrowest first.
-EVENTS: tuple[BufferType, ...] = ("bits", "signed_bits", "uint8", "int8", "int16", "int32")
 TOTALS: tuple[BufferType, ...] = ("int16", "int32")
 COUNTS: tuple[BufferType, ...] = ("uint8", "uint16", "int32")
 
@@ -55,7 +50,7 @@ Product = Callable[[Array, Array], Array]
 
 
 def without_constants(
-    compiler: Compiler, to: Accumulator, node: Conv | Linear, factor: int, product: Product
+    compiler: Compilation, to: Accumulator, node: Conv | Linear, factor: int, product: Product
 ) -> IndexMap:
     """What a node reads without its constant part, whose product with the weights goes to the biases."""
     arrays, index = compiler.network.arrays, compiler.maps[node.inputs[0]]
@@ -77,7 +72,7 @@ def widen(to: Accumulator, index: IndexMap, weight: Array, product: Product) -> 
     to.widen(to.where, np.minimum(*ends), np.maximum(*ends))
 
 
-def add_convolution(compiler: Compiler, to: Accumulator, node: Conv, factor: int) -> None:
+def add_convolution(compiler: Compilation, to: Accumulator, node: Conv, factor: int) -> None:
     """factor * (weight * x + bias), from the events of x."""
     weight = compiler.network.arrays[node.weight]
     kernel = weight.shape[2:]
@@ -124,7 +119,7 @@ def add_convolution(compiler: Compiler, to: Accumulator, node: Conv, factor: int
     )
 
 
-def add_linear(compiler: Compiler, to: Accumulator, node: Linear, factor: int) -> None:
+def add_linear(compiler: Compilation, to: Accumulator, node: Linear, factor: int) -> None:
     """factor * (weight x + bias): a convolution of one pixel, or of a row of them where x has several vectors."""
     weight = compiler.network.arrays[node.weight]
     inputs, outputs = weight.shape[1], weight.shape[0]
@@ -180,7 +175,7 @@ def index_strides(index: IndexMap, axis: int, rows: int, inputs: int) -> tuple[i
     return max(1, found[1]), 1, max(1, found[0])
 
 
-def neuron(compiler: Compiler, node: IF | SignedIF) -> tuple[IndexMap, Fire]:
+def neuron(compiler: Compilation, node: IF | SignedIF) -> tuple[IndexMap, Fire]:
     """A layer of neurons on the buffer of its current."""
     arrays, number = compiler.network.arrays, compiler.number[node.name]
     if not (arrays[node.amplitude] == 1).all():
@@ -229,7 +224,7 @@ def neuron(compiler: Compiler, node: IF | SignedIF) -> tuple[IndexMap, Fire]:
     ), call
 
 
-def max_pool(compiler: Compiler, node: Differential) -> tuple[IndexMap, Pool]:
+def max_pool(compiler: Compilation, node: Differential) -> tuple[IndexMap, Pool]:
     """Max pooling of running sums, by events."""
     pool, number = node.function, compiler.number[node.name]
     index = compiler.maps[node.inputs[0]]

@@ -18,6 +18,8 @@ from snncc.errors import EmitError
 
 Array: TypeAlias = npt.NDArray[Any]
 BufferType = Literal["bits", "signed_bits", "uint8", "int8", "uint16", "int16", "int32"]
+#: What events are kept in, narrowest first.
+EVENTS: tuple[BufferType, ...] = ("bits", "signed_bits", "uint8", "int8", "int16", "int32")
 #: How long a buffer's entries live: within a step; as long as the input stays; from reset to reset.
 Lifetime = Literal["step", "input", "run"]
 C_TYPES: dict[BufferType, str] = {

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from snncc.backends.c.blob import Table
+from snncc.backends.c.interface import interface
 from snncc.backends.c.layout import C_TYPES, Buffer
 from snncc.backends.c.memory import Memory
 from snncc.backends.c.program import Call, Convolve, Fill, Fire, Pool, Program, Rescale, Route
@@ -167,8 +168,6 @@ def body(program: Program, calls: list[tuple[str, Call]], gated: bool) -> Iterat
 
 def model_source(program: Program, memory: Memory) -> str:
     """snn_model.c."""
-    from snncc.backends.c.interface import interface
-
     gated = program.schedule.kind != "constant"
     named = [(f"layer_{i}", call) for i, call in enumerate(program.calls)]
     lines = [HEAD, *storage(program, memory), ""]

@@ -4,18 +4,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from snncc.execute.native.emitter import Emitter
 from snncc.execute.native.kernels import LayerPlan, Scattered
 from snncc.execute.native.names import C_TYPES, conv_text
 from snncc.execute.native.neurons import neuron_lines, neuron_tables
 from snncc.execute.native.program import Addend, Grid, Layer, Term
 from snncc.execute.native.routes import dense_from
-
-if TYPE_CHECKING:
-    from snncc.execute.native.emit import Emitter
 
 #: Bytes of accumulators in a tile: they share the second cache with the weights; weights that do not fit into it
 #: (those of a block are HEAVY) are read again for each tile, so tiles are larger.

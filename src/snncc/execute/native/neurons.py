@@ -4,17 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from snncc.execute.native.emitter import Emitter
 from snncc.execute.native.layout import by_pixel, uniform
 from snncc.execute.native.program import Grid, Layer, UnsupportedNode
 from snncc.ir.network import Array
 from snncc.ir.nodes import IF, CentredIF, LeakyIF, Node, SignedIF
-
-if TYPE_CHECKING:
-    from snncc.execute.native.emit import Emitter
 
 #: What a neuron that never fires gets as its threshold.
 NEVER = {"float32": np.inf, "float64": np.inf, "int32": 2**31 - 1}

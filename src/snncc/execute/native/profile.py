@@ -5,17 +5,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from snncc.execute.native.cost import LayerCost
+from snncc.execute.native.engine import NativeEngine
 from snncc.execute.native.program import Layer, Step, Term
 from snncc.names import safe_name
-
-if TYPE_CHECKING:
-    from snncc.execute.native.engine import NativeEngine
 
 REPEATS = 5
 
