@@ -19,7 +19,7 @@ from snncc.conversion.verify import ROUNDING, ann_deviation
 from snncc.errors import FidelityError, InvariantBroken
 from snncc.execute.torch.engine import Engine
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS, Clip, Conv, Node, Relu, Reshape
+from snncc.ir.nodes import Clip, Conv, Neuron, Node, Relu, Reshape
 from snncc.transform.base import Context, Fidelity, Transform, transform
 
 TEXT = """g (float[N,3,8,8] x) => (float[] y) {
@@ -87,7 +87,7 @@ def test_records() -> None:
     assert outcome.network.stage == "snn"
     assert by_name["initialize_membrane"].error < 0.01
     assert by_name["select_neuron"].error > by_name["initialize_membrane"].error
-    assert sum(isinstance(n, NEURONS) for n in outcome.network.nodes) == 2
+    assert sum(isinstance(n, Neuron) for n in outcome.network.nodes) == 2
 
 
 def test_the_same_run_gives_the_same_network() -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from snncc.execute.torch import fused_scan
-from snncc.execute.torch.dispatch import Place, scan
+from snncc.execute.torch.dispatch import scan
 from snncc.ir.nodes import IF, AdaptiveIF, CentredIF, LeakyIF, MultiThreshold, Neuron, SignedIF
+from snncc.neurons.node import Place
 
 SHAPE = (1, 3, 5, 7)
 DTYPES = (torch.float32, torch.float64)

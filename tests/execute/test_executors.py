@@ -23,7 +23,6 @@ from snncc.ir.check import check, check_shapes
 from snncc.ir.network import Network
 from snncc.ir.nodes import (
     IF,
-    NEURONS,
     Affine,
     AveragePool,
     CentredIF,
@@ -37,6 +36,7 @@ from snncc.ir.nodes import (
     LeakyIF,
     Linear,
     MaxPool,
+    Neuron,
     Node,
     Operator,
     Pad,
@@ -383,7 +383,7 @@ def compare(net: Network, feeds: dict[str, np.ndarray]) -> None:
     check(net, "generation")
     check_shapes(net, "generation")
     steps = reference.run(net, feeds, T)
-    neurons = [n.name for n in net.nodes if isinstance(n, NEURONS) and n.name in net.varying]
+    neurons = [n.name for n in net.nodes if isinstance(n, Neuron) and n.name in net.varying]
     wanted = {name: np.stack([values[name] for values in steps]) for name in neurons}
     checkpoints = (1, 3, T)
     for pieces in (None, 1, 3):

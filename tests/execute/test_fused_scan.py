@@ -10,8 +10,9 @@ import torch
 from scans import CASES, DTYPES, SHAPE, case, compare, currents
 
 from snncc.execute.torch import fused_scan
-from snncc.execute.torch.dispatch import Place, scan
+from snncc.execute.torch.dispatch import scan
 from snncc.ir.nodes import IF, CentredIF, MsatIF, Neuron, SignedIF
+from snncc.neurons.node import Place
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from snncc.execute.torch.neurons import if_scan, leaky_if_scan, signed_if_scan
-from snncc.neurons.integrate_and_fire import if_step
-from snncc.neurons.signed import leaky_if_step, phi, signed_if_step
+from snncc.neurons.integrate_and_fire.scan import if_scan
+from snncc.neurons.integrate_and_fire.step import if_step
+from snncc.neurons.leaky_if.scan import leaky_if_scan
+from snncc.neurons.leaky_if.step import leaky_if_step, phi
+from snncc.neurons.signed_if.scan import signed_if_scan
+from snncc.neurons.signed_if.step import signed_if_step
 
 STEPS, SHAPE = 40, (3, 4, 5)
 GRANULARITIES = {"layer": (), "channel": (1, 4, 1), "neuron": (1, 4, 5)}

@@ -14,7 +14,7 @@ from onnx.backend.test.loader import load_model_tests
 
 from snncc.errors import SnnccError
 from snncc.frontend.normal.normalize import normalize
-from snncc.frontend.operators.coverage import CONDITIONS, LINEAR, REFUSED, SPIKING, STATIC, coverage
+from snncc.frontend.operators.coverage import CONDITIONS, LINEAR, REFUSED, STATIC, Spiking, coverage
 from snncc.frontend.operators.lower import LOWERINGS, Lowerer
 from snncc.ir.classes import node_class
 
@@ -28,8 +28,8 @@ def test_every_operator_stands_once_and_every_name_exists() -> None:
     assert len(set(names)) == len(names)
     known = {name for name in LOWERINGS if onnx.defs.has(name)}
     assert known <= set(names)
-    assert (SPIKING | LINEAR | STATIC | CONDITIONS.keys() | REFUSED.keys()) <= set(names)
-    assert not SPIKING & LINEAR
+    assert (Spiking | LINEAR | STATIC | CONDITIONS.keys() | REFUSED.keys()) <= set(names)
+    assert not Spiking & LINEAR
     assert not any(row.kind in ("foreign", "refused") for row in rows if row.operator in LOWERINGS)
 
 

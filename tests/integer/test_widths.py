@@ -16,8 +16,7 @@ from snncc.execute.reference import Machine
 from snncc.integer import lower
 from snncc.integer.widths import proved_widths
 from snncc.ir.network import Network, frozen
-from snncc.ir.nodes import NEURONS as NEURON_NODES
-from snncc.ir.nodes import Differential, Input, Linear, SignedIF
+from snncc.ir.nodes import Differential, Input, Linear, Neuron, SignedIF
 from snncc.ir.schedule import Schedule
 
 #: Bounds of membranes are at most this many times what inputs attain: spikes of either sign could first take a sum to
@@ -40,16 +39,16 @@ def seen(net: Network, q: np.ndarray, timesteps: int) -> Iterator[tuple[str, str
     machine = Machine(network=net, feeds={"x": q})
     sums = {node.name: np.zeros((), np.int64) for node in net.nodes}
     for _ in range(timesteps):
-        before = {name: state.potential for name, state in machine.states.items()}
+        before = {name: state[0] for name, state in machine.neurons.items()}
         values = machine.step()
         sums = {name: total + values[name] for name, total in sums.items()}
         for node in net.nodes:
             yield node.name, "value", values[node.name]
-            if isinstance(node, NEURON_NODES):
+            if isinstance(node, Neuron):
                 potential = before.get(node.name)
                 start = net.arrays[node.v_init] if potential is None else potential
                 yield node.name, "membrane", start + values[node.inputs[0]]
-                yield node.name, "membrane", machine.states[node.name].potential
+                yield node.name, "membrane", machine.neurons[node.name][0]
                 yield node.name, "count", sums[node.name]
             if isinstance(node, Differential):
                 yield node.name, "sum", sums[node.inputs[0]]
@@ -80,7 +79,7 @@ def test_every_accumulator_and_membrane_is_in_the_table() -> None:
     integer = lower(net, samples(net))
     listed = {(w.layer, w.quantity) for w in integer.widths}
     for node in integer.network.nodes:
-        if isinstance(node, NEURON_NODES):
+        if isinstance(node, Neuron):
             assert {(node.name, "membrane"), (node.name, "count")} <= listed
         elif not isinstance(node, Input | Differential) and node.name != "k":  # a concatenation computes nothing
             assert (node.name, "value") in listed

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from snncc.neurons.integrate_and_fire import if_step
-from snncc.neurons.signed import centred_if_step, leaky_if_step, phi, resting_rate, signed_if_step
+from snncc.neurons.integrate_and_fire.step import if_step
+from snncc.neurons.leaky_if.step import leaky_if_step, phi
+from snncc.neurons.signed_if.step import centred_if_step, resting_rate, signed_if_step
 
 Trace = list[tuple[Fraction, Fraction, int]]
 #: Multiples of 1/8 small enough that every sum and product in the tests is exact in float64.

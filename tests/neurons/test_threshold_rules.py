@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snncc.neurons.encoders import interval_step, poisson_step
-from snncc.neurons.threshold_rules import adapted, adaptive_if_step, msat_step, msat_threshold, normalized
+from snncc.neurons.adaptive_if.step import adapted, adaptive_if_step, normalized
+from snncc.neurons.encoder.step import interval_step, poisson_step
+from snncc.neurons.msat.step import msat_step, msat_threshold
 
 MSAT: dict[str, Any] = {"alpha": 0.3, "k_a": 1.0, "k_i": 2.0, "c": 5.0, "tau_mp": 0.5, "tau_rd": 0.7, "v_t": -1.0}
 

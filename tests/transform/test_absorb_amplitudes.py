@@ -14,7 +14,7 @@ from small_models import lowered, normal, parsed
 from snncc.errors import EmitError
 from snncc.execute.torch.engine import Engine
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS, LeakyIF, Linear, Node, Sum
+from snncc.ir.nodes import LeakyIF, Linear, Neuron, Node, Sum
 from snncc.transform.passes.absorb_amplitudes import with_unit_spikes
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "integer"))
@@ -27,7 +27,7 @@ def spikes(net: Network, x: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarr
     found: dict[str, np.ndarray] = {}
 
     def see(node: Node, series: torch.Tensor) -> None:
-        if isinstance(node, NEURONS):
+        if isinstance(node, Neuron):
             amplitude = net.arrays[node.amplitude].astype(np.float64)
             value = series.numpy()
             found[node.name] = np.rint(np.divide(value, amplitude, out=np.zeros_like(value), where=amplitude != 0))
@@ -40,7 +40,7 @@ def spikes(net: Network, x: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarr
 def test_same_spikes_and_outputs(kind: str) -> None:
     net = images(kind, seed=3)
     unit = with_unit_spikes(net)
-    assert all(unit.arrays[n.amplitude].tolist() == 1 for n in unit.nodes if isinstance(n, NEURONS))
+    assert all(unit.arrays[n.amplitude].tolist() == 1 for n in unit.nodes if isinstance(n, Neuron))
     x = samples(net, 30).inputs["x"]
     (before, y), (after, z) = spikes(net, x), spikes(unit, x)
     moved = sum(int((before[name] != after[name]).sum()) for name in before)
@@ -107,4 +107,4 @@ def test_in_a_recipe() -> None:
     case.apply("balance_thresholds", granularity="neuron")
     case.apply("initialize_membrane")
     unit = case.apply("absorb_amplitudes")
-    assert all(unit.arrays[n.amplitude].tolist() == 1 for n in unit.nodes if isinstance(n, NEURONS))
+    assert all(unit.arrays[n.amplitude].tolist() == 1 for n in unit.nodes if isinstance(n, Neuron))

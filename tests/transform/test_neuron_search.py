@@ -15,7 +15,7 @@ from small_models import Case, dataset, lowered, normal, parsed
 from snncc.execute.torch.engine import Engine
 from snncc.execute.torch.replay import AnnReplay, Replay, sources
 from snncc.ir.nodes import CentredIF, SignedIF
-from snncc.neurons.signed import centred_if_step
+from snncc.neurons.signed_if.step import centred_if_step
 from snncc.transform.neuron_search import FACTORS, RESTS, best_arrays, searchable
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "digits.onnx"

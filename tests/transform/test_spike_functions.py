@@ -21,7 +21,7 @@ from snncc.execute.torch.engine import Engine
 from snncc.ir.classes import CARRIED, edge_kinds, operations
 from snncc.ir.network import Network
 from snncc.ir.nodes import LeakyIF, Linear, MultiThreshold
-from snncc.neurons.multi_threshold import multi_threshold_step
+from snncc.neurons.multi_threshold.step import multi_threshold_step
 from standins import STANDINS
 
 TEXT = """g (float[N,4,6] x) => (float[N,4,3] y) {

@@ -22,7 +22,7 @@ from snncc.execute.torch.engine import Engine
 from snncc.execute.torch.session import Session
 from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS, Node, QuantizedRelu, SignedIF
+from snncc.ir.nodes import Neuron, Node, QuantizedRelu, SignedIF
 from snncc.ir.schedule import Schedule
 
 Array = npt.NDArray[Any]
@@ -60,7 +60,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 def certifiable(net: Network) -> bool:
     """Whether a network promises exact counts: an input that ends, and nothing but signed neurons that fire early."""
-    neurons = [n for n in net.nodes if isinstance(n, NEURONS) and n.name in net.varying]
+    neurons = [n for n in net.nodes if isinstance(n, Neuron) and n.name in net.varying]
     exact = all(isinstance(n, SignedIF) and n.negative == "early" and n.levels == 1 for n in neurons)
     return net.stage == "snn" and net.schedule.limit is not None and bool(neurons) and exact
 

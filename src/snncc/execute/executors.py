@@ -17,8 +17,8 @@ from snncc.execute.torch.engine import Engine
 from snncc.execute.torch.layout import Run
 from snncc.ir.analysis import emitters
 from snncc.ir.network import Network
-from snncc.ir.nodes import SPIKING, CentredIF, Differential, Neuron
-from snncc.neurons.signed import resting_rate
+from snncc.ir.nodes import CentredIF, Differential, Neuron, Spiking
+from snncc.neurons.signed_if.step import resting_rate
 
 Array = npt.NDArray[Any]
 
@@ -90,7 +90,7 @@ def tallied(
                 split = (*y.shape[: node.batch], -1, k, *y.shape[node.batch + 1 :])
                 events = events.reshape(split).sum(node.batch)
             counted.events[name] = counted.events.get(name, 0) + events.astype(np.int64)
-            if isinstance(node, SPIKING):
+            if isinstance(node, Spiking):
                 spikes = np.sign(y)
                 if isinstance(node, Neuron) and not node.graded:
                     amplitude = net.arrays[node.amplitude].astype(np.float64)
@@ -120,7 +120,7 @@ class ReferenceExecutor:
         """Simulate one batch."""
         net = self.network
         machine = reference.Machine(network=net, feeds=feeds, first_sample=first_sample)
-        sources = [n for n in net.nodes if isinstance(n, (*SPIKING, Differential)) and n.name in net.varying]
+        sources = [n for n in net.nodes if isinstance(n, (Spiking, Differential)) and n.name in net.varying]
 
         def steps() -> Iterator[tuple[Mapping[str, Array], Mapping[str, Array]]]:
             for t in range(1, timesteps + 1):

@@ -20,28 +20,17 @@ from snncc.functions.numpy import quantized as numpy_quantized
 from snncc.functions.numpy import recurrent as numpy_recurrent
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import (
-    IF,
-    NEURONS,
-    AdaptiveIF,
-    CentredIF,
     Constant,
     Differential,
     Encoder,
     Input,
-    LeakyIF,
-    MsatIF,
-    MultiThreshold,
     Neuron,
     Node,
     Repeat,
-    SignedIF,
 )
-from snncc.neurons.encoders import interval_step, poisson_step
-from snncc.neurons.integrate_and_fire import if_step
-from snncc.neurons.multi_threshold import multi_threshold_step
-from snncc.neurons.random import counters_array, uniform_array
-from snncc.neurons.signed import centred_if_step, leaky_if_step, phi, resting_rate, signed_if_step
-from snncc.neurons.threshold_rules import adapted, adaptive_if_step, msat_step, msat_threshold, normalized
+from snncc.neurons.encoder.step import step as encoder_step
+from snncc.neurons.node import Place
+from snncc.neurons.table import definition
 
 #: Where the functions that nodes name are defined.
 MODULES = (
@@ -55,9 +44,6 @@ MODULES = (
     numpy_quantized,
     numpy_foreign,
 )
-
-#: Fields of `MsatIF` that `msat_threshold` takes.
-MSAT_CONSTANTS = ("alpha", "k_a", "k_i", "c", "tau_mp", "tau_rd", "v_t", "dtt", "det")
 
 
 def evaluate_function(node: Node, inputs: Sequence[Array], arrays: Mapping[str, Array], offset: float) -> Array:
@@ -84,10 +70,8 @@ def clamped(x: Array, low: float | None, high: float | None, nonzero: float) -> 
 
 @dataclass(slots=True)
 class State:
-    """What one stateful node carries from step to step."""
+    """What a differential node carries from step to step."""
 
-    potential: Array | None = None
-    count: Array | None = None
     sums: list[Array] = field(default_factory=list)
     last: Array | None = None
 
@@ -103,6 +87,7 @@ class Machine:
     first_sample: int = 0
     clamps: dict[str, int] = field(default_factory=dict)
     states: dict[str, State] = field(default_factory=dict)
+    neurons: dict[str, Any] = field(default_factory=dict)
     arrays: dict[str, Array] = field(init=False)
     samples: int = field(init=False)
 
@@ -139,7 +124,7 @@ class Machine:
         inputs = [values[name] for name in node.inputs]
         if isinstance(node, Repeat):
             return np.concatenate([inputs[0]] * self.samples, axis=node.batch)
-        if isinstance(node, NEURONS):
+        if isinstance(node, Neuron):
             return self.fire(node, inputs[0])
         if isinstance(node, Encoder):
             return self.encode(node, self.feeds[node.inputs[0]])
@@ -152,97 +137,21 @@ class Machine:
         inputs = [x * x.dtype.type(gate) if i in group and i not in varying else x for i, x in enumerate(inputs)]
         return evaluate_function(node, inputs, self.arrays, gate)
 
+    @property
+    def place(self) -> Place:
+        """Where this step lies."""
+        return Place(samples=self.samples, first_sample=self.first_sample, first_step=self.t - 1)
+
     def fire(self, node: Neuron, current: Array) -> Array:
         """One step of a neuron."""
-        threshold, amplitude = self.arrays[node.threshold], self.arrays[node.amplitude]
-        state = self.states.setdefault(node.name, State())
-        if state.potential is None or state.count is None:
-            state.potential = np.zeros_like(current) + self.arrays[node.v_init]
-            state.count = np.zeros_like(current)
-        if isinstance(node, IF):
-            z, state.potential = if_step(
-                state.potential, current, threshold=threshold, reset=node.reset, burst=node.burst
-            )
-            return z * amplitude
-        if isinstance(node, SignedIF):
-            z, state.potential, state.count = signed_if_step(
-                state.potential,
-                state.count,
-                current,
-                threshold=threshold,
-                negative=node.negative,
-                cap=node.cap,
-                levels=node.levels,
-            )
-            return z * amplitude
-        if isinstance(node, CentredIF):
-            rest = resting_rate(self.arrays[node.centre], node.until, self.t)
-            count = state.count + self.arrays[node.centre] if self.t == 1 else state.count
-            z, state.potential, state.count = centred_if_step(
-                state.potential, count, current, threshold=threshold, rest=rest, levels=node.levels
-            )
-            return (z + rest) * amplitude
-        if isinstance(node, MultiThreshold):
-            z, state.potential = multi_threshold_step(state.potential, current, threshold=threshold, sizes=node.sizes)
-            return z * amplitude
-        if isinstance(node, AdaptiveIF):
-            return self.adapt(node, current, state) * amplitude
-        if isinstance(node, MsatIF):
-            return self.multistage(node, current, state) * amplitude
-        if not isinstance(node, LeakyIF):
-            raise TypeError(type(node).__name__)
-        before, slope = state.count, self.arrays[node.slope]
-        _, state.potential, state.count = leaky_if_step(
-            state.potential, before, current, threshold=threshold, negative=node.negative, levels=node.levels
-        )
-        return (phi(state.count, slope=slope) - phi(before, slope=slope)) * amplitude
-
-    def adapt(self, node: AdaptiveIF, current: Array, state: State) -> Array:
-        """One step of a neuron with an adaptive threshold."""
-        axis, threshold = node.batch or 0, self.arrays[node.threshold]
-        samples = self.samples if node.scope == "sample" and node.batch is not None else 1
-        c = np.full(samples, node.eta, current.dtype) if state.last is None else state.last
-        if node.adapt:
-            c = adapted(c, current, threshold=threshold, eta=node.eta, rule=node.rule, samples=samples, axis=axis)
-        state.last = c
-        shape = [-1 if i == axis else 1 for i in range(current.ndim)]
-        factor = np.repeat(c, current.shape[axis] // samples).reshape(shape)
-        z, state.potential = adaptive_if_step(
-            np.asarray(state.potential), current, factor, threshold=threshold, subtract=node.subtract
-        )
-        return z
-
-    def multistage(self, node: MsatIF, current: Array, state: State) -> Array:
-        """One step of MSAT; the potential and the sum of the residuals are kept in units of the threshold."""
-        threshold, axis = self.arrays[node.threshold], node.batch or 0
-        if not state.sums:
-            state.potential = normalized(np.asarray(state.potential), threshold)
-            state.sums = [np.zeros_like(current)]
-        v, x, step = np.asarray(state.potential), normalized(current, threshold), self.t - 1
-        th = np.ones_like(v)
-        if step:
-            options = {name: getattr(node, name) for name in MSAT_CONSTANTS}
-            th = msat_threshold(v - state.sums[0] / step, x, **options)
-        keep = None
-        if node.confidence < 1 and step < node.unsure:
-            samples = self.samples if node.batch is not None else 1
-            streams = counters_array(v.shape, node.key, samples=samples, first_sample=self.first_sample, axis=axis)
-            keep = uniform_array(streams, step, v.dtype.type) < node.confidence
-        y, state.potential = msat_step(v, x, th, burst=node.burst, keep=keep)
-        state.sums = [state.sums[0] + state.potential]
-        return y
+        step = definition(node).step
+        value, self.neurons[node.name] = step(node, current, self.neurons.get(node.name), self.arrays, self.place)
+        return np.asarray(value)
 
     def encode(self, node: Encoder, x: Array) -> Array:
         """One step of the spikes of an input."""
-        scale, divisor = self.arrays[node.scale], self.network.schedule.divisor
-        if node.kind == "uniform":
-            return interval_step(x, divisor(self.t - 1), divisor(self.t), scale=scale, phase=node.phase)
-        samples = self.samples if node.batch is not None else 1
-        streams = counters_array(
-            x.shape, node.key, samples=samples, first_sample=self.first_sample, axis=node.batch or 0
-        )
-        numbers = uniform_array(streams, self.t - 1, x.dtype.type)
-        return np.asarray(poisson_step(x, numbers, scale=scale) * x.dtype.type(self.network.schedule.gate(self.t)))
+        divisor = self.network.schedule.divisor
+        return encoder_step(node, x, divisor(self.t - 1), divisor(self.t), self.arrays, self.place)
 
     def difference(self, node: Differential, inputs: Sequence[Array]) -> Array:
         """One step of a differential node."""

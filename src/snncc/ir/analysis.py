@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 
 from snncc.ir.network import Network
-from snncc.ir.nodes import SPIKING, Conv, ConvTranspose, Differential, Linear, Node, Operator
+from snncc.ir.nodes import Conv, ConvTranspose, Differential, Linear, Node, Operator, Spiking
 
 #: Operators whose products with their own state stay inside them.
 RECURRENT = ("lstm", "gru", "rnn")
@@ -16,9 +16,9 @@ def tail(network: Network) -> frozenset[str]:
     """The values that carry rates and from which no neuron is reached: they can be computed on sums over time."""
     feeds_neuron: set[str] = set()
     for node in reversed(network.nodes):
-        if isinstance(node, SPIKING) or node.name in feeds_neuron:
+        if isinstance(node, Spiking) or node.name in feeds_neuron:
             feeds_neuron.update(node.inputs)
-            if isinstance(node, SPIKING):
+            if isinstance(node, Spiking):
                 feeds_neuron.add(node.name)
     return frozenset(n.name for n in network.nodes if n.name in network.varying and n.name not in feeds_neuron)
 
@@ -30,14 +30,14 @@ def emitters(network: Network) -> frozenset[str]:
     """
     driven: set[str] = set()
     for node in network.nodes:
-        if node.name in network.varying and (isinstance(node, SPIKING) or not driven.isdisjoint(node.inputs)):
+        if node.name in network.varying and (isinstance(node, Spiking) or not driven.isdisjoint(node.inputs)):
             driven.add(node.name)
     once = tail(network) | (network.by_name.keys() - driven)
     return frozenset(
         n.name
         for n in network.nodes
         if n.name in network.varying
-        and (isinstance(n, SPIKING) or (isinstance(n, Differential) and n.name not in once))
+        and (isinstance(n, Spiking) or (isinstance(n, Differential) and n.name not in once))
     )
 
 

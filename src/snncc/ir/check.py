@@ -9,7 +9,6 @@ from snncc.ir.nodes import (
     ACTIVATIONS,
     IF,
     LINEAR_NODES,
-    SPIKING,
     AveragePool,
     BatchNorm,
     ConvTranspose,
@@ -21,6 +20,7 @@ from snncc.ir.nodes import (
     Operator,
     Repeat,
     SignedIF,
+    Spiking,
 )
 
 #: Linear nodes without an integer form, or replaced by one that has it.
@@ -29,7 +29,7 @@ REAL = (Repeat, ConvTranspose, BatchNorm, AveragePool)
 #: What a value that carries rates may be computed by, stage by stage. Static values may be computed by anything.
 LEGAL: dict[str, tuple[type[Node], ...]] = {
     "ann": (Input, *LINEAR_NODES, *ACTIVATIONS, MaxPool, Operator, Foreign, Differential),
-    "snn": (Input, *(kind for kind in LINEAR_NODES if kind is not BatchNorm), Operator, Differential, *SPIKING),
+    "snn": (Input, *(kind for kind in LINEAR_NODES if kind is not BatchNorm), Operator, Differential, Spiking),
     "integer": (Input, *(kind for kind in LINEAR_NODES if kind not in REAL), Differential, IF, SignedIF),
 }
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from snncc.ir.analysis import RECURRENT, multiply_accumulates, tail
 from snncc.ir.network import Network
-from snncc.ir.nodes import ACTIVATIONS, NEURONS, SPIKING, Differential, Input, MaxPool, Node, Operator
+from snncc.ir.nodes import ACTIVATIONS, Differential, Input, MaxPool, Neuron, Node, Operator, Spiking
 
 #: Classes of nodes: neurons and event pooling; linear; functions on running means; evaluated by onnxruntime; static.
 CLASSES = ("spiking", "linear", "differential", "foreign", "static")
@@ -20,7 +20,7 @@ def node_class(net: Network, node: Node) -> str:
     """The class of a node, in either stage (an activation counts as the neuron that it becomes)."""
     if node.name not in net.varying:
         return "static"
-    if isinstance(node, (*SPIKING, *ACTIVATIONS, MaxPool)):
+    if isinstance(node, (Spiking, *ACTIVATIONS, MaxPool)):
         return "spiking"
     inner = node.function if isinstance(node, Differential) else node
     if isinstance(inner, MaxPool):
@@ -55,15 +55,15 @@ def carried(net: Network) -> Mapping[str, frozenset[str]]:
 
 def carries_values(net: Network, node: Node) -> bool:
     """Whether a source of events emits other values than its spikes' amplitude, so that each is a multiplication."""
-    if isinstance(node, NEURONS):
+    if isinstance(node, Neuron):
         return node.graded
     if not (isinstance(node, Differential) and isinstance(node.function, MaxPool)):
         return node_class(net, node) != "spiking"
     source = net[node.inputs[0]]
-    while not isinstance(source, NEURONS) and source.inputs:
+    while not isinstance(source, Neuron) and source.inputs:
         source = net[source.inputs[0]]
     # The winner of a window passes on differences of values; with one amplitude in the window they are spikes.
-    return not isinstance(source, NEURONS) or source.graded or math.prod(net.arrays[source.amplitude].shape[2:]) > 1
+    return not isinstance(source, Neuron) or source.graded or math.prod(net.arrays[source.amplitude].shape[2:]) > 1
 
 
 def operations(net: Network) -> dict[str, int]:

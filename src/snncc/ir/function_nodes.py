@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import msgspec
 
-from snncc.ir.base import Attribute, Call, Ints, Node
 from snncc.ir.linear_nodes import Window
 from snncc.ir.operators import OPERATORS
+from snncc.neurons.node import Attribute, Call, Ints, Node
 
 
 class Relu(Node, frozen=True, kw_only=True, tag=True):

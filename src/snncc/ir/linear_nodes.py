@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from snncc.ir.base import Call, Ints, Node
+from snncc.neurons.node import Call, Ints, Node
 
 
 class Input(Node, frozen=True, kw_only=True, tag=True):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from snncc.ir.base import Attribute, Call, Ints, Node
+from snncc.ir.differential import Differential
 from snncc.ir.function_nodes import Clip, Foreign, LeakyRelu, MaxPool, Operator, QuantizedRelu, Relu
 from snncc.ir.linear_nodes import (
     Affine,
@@ -25,18 +25,14 @@ from snncc.ir.linear_nodes import (
     Transpose,
     Window,
 )
-from snncc.ir.spiking_nodes import (
-    IF,
-    AdaptiveIF,
-    CentredIF,
-    Differential,
-    Encoder,
-    LeakyIF,
-    MsatIF,
-    MultiThreshold,
-    Neuron,
-    SignedIF,
-)
+from snncc.neurons.adaptive_if.node import AdaptiveIF
+from snncc.neurons.encoder.node import Encoder
+from snncc.neurons.integrate_and_fire.node import IF
+from snncc.neurons.leaky_if.node import LeakyIF
+from snncc.neurons.msat.node import MsatIF
+from snncc.neurons.multi_threshold.node import MultiThreshold
+from snncc.neurons.node import Attribute, Call, Ints, Neuron, Node, Spiking
+from snncc.neurons.signed_if.node import CentredIF, SignedIF
 
 SOURCES = (Input, Constant)
 LINEAR_NODES = (
@@ -57,9 +53,6 @@ LINEAR_NODES = (
     Expand,
 )
 ACTIVATIONS = (Relu, Clip, LeakyRelu, QuantizedRelu)
-NEURONS = (IF, SignedIF, CentredIF, LeakyIF, AdaptiveIF, MsatIF, MultiThreshold)
-#: What emits spikes: neurons, and encoders of the input.
-SPIKING = (*NEURONS, Encoder)
 
 #: Every node type, as `network.json` may contain it.
 AnyNode = (
@@ -102,9 +95,7 @@ __all__ = [
     "ACTIVATIONS",
     "IF",
     "LINEAR_NODES",
-    "NEURONS",
     "SOURCES",
-    "SPIKING",
     "AdaptiveIF",
     "Affine",
     "AnyNode",
@@ -141,6 +132,7 @@ __all__ = [
     "Reshape",
     "SignedIF",
     "Slice",
+    "Spiking",
     "Sum",
     "Transpose",
     "Window",

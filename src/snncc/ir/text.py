@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from snncc.ir.base import Node
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import Differential
 from snncc.names import safe_name
+from snncc.neurons.node import Node
 
 SKIPPED = ("name", "inputs", "shape", "batch", "dtype")
 SHORT = {"float32": "f32", "float64": "f64", "int64": "i64", "int32": "i32"}

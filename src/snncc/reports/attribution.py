@@ -15,7 +15,7 @@ from snncc.data.dataset import Dataset
 from snncc.execute.plan import plan
 from snncc.execute.torch.engine import Engine
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS, Input
+from snncc.ir.nodes import Input, Neuron
 from snncc.ir.readout import choices, output_first
 from snncc.reports.document import Attribution, Substitution, rounded
 from snncc.reports.layers import ann_values, to_numpy
@@ -29,7 +29,7 @@ SAMPLES = 128
 
 def layers_of(net: Network) -> tuple[str, ...]:
     """The layers that can be put back: the neurons, from the input to the output."""
-    return tuple(node.name for node in net.nodes if isinstance(node, NEURONS) and node.name in net.varying)
+    return tuple(node.name for node in net.nodes if isinstance(node, Neuron) and node.name in net.varying)
 
 
 def substituted(net: Network, names: Iterable[str]) -> Network:

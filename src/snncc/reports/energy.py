@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from snncc.ir.analysis import multiply_accumulates, tail
 from snncc.ir.classes import carried, event_products
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS, SPIKING, Differential
+from snncc.ir.nodes import Differential, Neuron, Spiking
 from snncc.reports.document import Energy, EnergyModel, rounded
 from snncc.simulation.run import Simulation
 
@@ -47,7 +47,7 @@ def dense_operations(net: Network, timesteps: int) -> float:
     edges, end, products, total = carried(net), tail(net), event_products(net), 0.0
     driven: set[str] = set()
     for node in net.nodes:
-        if isinstance(node, SPIKING) or not driven.isdisjoint(node.inputs):
+        if isinstance(node, Spiking) or not driven.isdisjoint(node.inputs):
             driven.add(node.name)
         count = multiply_accumulates(net, node)
         if not count:
@@ -68,7 +68,7 @@ def energy(net: Network, simulation: Simulation) -> Energy:
     bits = equivalent_bits(steps)
     graded = simulation.graded_operations
     additions, dense = simulation.synaptic_operations - graded, dense_operations(net, steps)
-    neurons = sum(math.prod(node.shape) for node in net.nodes if isinstance(node, NEURONS))
+    neurons = sum(math.prod(node.shape) for node in net.nodes if isinstance(node, Neuron))
     updates = float(neurons * steps)
     full = product(WEIGHT_BITS, WEIGHT_BITS) + INTEGER_ADD
     low = product(bits, WEIGHT_BITS) + INTEGER_ADD

@@ -25,7 +25,7 @@ from snncc.execute.torch.session import Session
 from snncc.execute.torch.synchronous import Synchronous
 from snncc.ir.classes import node_class
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS, Affine, LeakyIF, MultiThreshold, Node
+from snncc.ir.nodes import Affine, LeakyIF, MultiThreshold, Neuron, Node
 from snncc.reports.document import Layer, Raster, rounded
 from snncc.reports.statistics import LayerSums
 
@@ -87,7 +87,7 @@ class Probe:
             name: LayerSums(net=net, node=net[name], role=node_class(net, net[name]), timesteps=self.timesteps)
             for name in names
         }
-        emitting = [n for n in names if isinstance(net[n], NEURONS)]
+        emitting = [n for n in names if isinstance(net[n], Neuron)]
         middle = [emitting[i] for i in sorted({0, len(emitting) // 2, len(emitting) - 1})] if emitting else []
         self.wanted = [n for n in self.wanted if n in emitting] or middle[:RASTER_LAYERS]
 
@@ -102,7 +102,7 @@ class Probe:
         for begin in range(0, timesteps, self.piece):
             session.advance(begin, min(begin + self.piece, timesteps))
         result = session.finish()
-        into = {n: net[n].inputs[0] for n in names if isinstance(net[n], NEURONS)}
+        into = {n: net[n].inputs[0] for n in names if isinstance(net[n], Neuron)}
         expected = ann_values(net, self.truth, list(dict.fromkeys([*names, *into.values()])), feeds)
         forced = {name: a for name, a in expected.items() if name in self.engine.emits}
         alone, currents = Synchronous(self.engine, timesteps, self.piece).run(feeds, forced)

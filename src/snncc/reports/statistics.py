@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS, SOURCES, CentredIF, Differential, LeakyIF, Node
+from snncc.ir.nodes import SOURCES, CentredIF, Differential, LeakyIF, Neuron, Node
 from snncc.reports.document import Histogram, Layer, Spread, rounded
 
 Array = npt.NDArray[Any]
@@ -32,7 +32,7 @@ def most_at_once(node: Node) -> int:
 
 def largest_value(net: Network, node: Node, timesteps: int) -> Array | None:
     """What a neuron emits at most in T steps, as a mean; None where there is no such limit."""
-    if not isinstance(node, NEURONS):
+    if not isinstance(node, Neuron):
         return None
     spikes, cap = timesteps * most_at_once(node), getattr(node, "cap", None)
     count = spikes if cap is None else min(cap, spikes)
@@ -96,7 +96,7 @@ class LayerSums:
         """The ANN's values of one batch, in bins whose range the first batch and the thresholds fix."""
         positive = expected[expected > 0]
         if not self.top:
-            level = self.net.arrays[self.node.threshold].max(initial=0) if isinstance(self.node, NEURONS) else 0
+            level = self.net.arrays[self.node.threshold].max(initial=0) if isinstance(self.node, Neuron) else 0
             self.top = float(max(level * most_at_once(self.node), positive.max(initial=0))) or 1.0
         self.counts += np.histogram(np.minimum(positive, self.top), BINS, (0, self.top))[0]
         self.zero += expected.size - positive.size
@@ -127,7 +127,7 @@ class LayerSums:
 
     def add_residual(self, potential: Array, fired: Array, expected: Array) -> None:
         """The charge left in the membranes of active neurons, in spikes."""
-        if not isinstance(self.node, NEURONS):
+        if not isinstance(self.node, Neuron):
             return
         threshold = self.net.arrays[self.node.threshold].astype(np.float64)
         moved = np.abs(potential - self.net.arrays[self.node.v_init])
@@ -144,8 +144,8 @@ class LayerSums:
         defined = self.found and spread_a > 1e-12 * self.aa / n and spread_y > 1e-12 * self.yy / n
         correlation = (self.ay / n - self.a * self.y / n**2) / math.sqrt(spread_a * spread_y) if defined else None
         power = self.aa or 1e-30
-        neuron = isinstance(node, NEURONS)
-        thresholds = self.net.arrays[node.threshold] if isinstance(node, NEURONS) else np.zeros(0)
+        neuron = isinstance(node, Neuron)
+        thresholds = self.net.arrays[node.threshold] if isinstance(node, Neuron) else np.zeros(0)
         dead = None
         if neuron and self.fired is not None and self.positive_in_ann is not None:
             dead = float(np.mean(~self.fired & self.positive_in_ann))

@@ -12,7 +12,7 @@ from snncc.bundles.manifest import Manifest
 from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.classes import edge_kinds, node_class, nodes_by_class, operations, shares
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS, Differential
+from snncc.ir.nodes import Differential, Neuron
 from snncc.reports.curve import curves
 from snncc.reports.diagnosis import advise
 from snncc.reports.document import (
@@ -55,7 +55,7 @@ def report(
         )
     if findings.measured.synthetic:
         warnings.append("measured on synthetic inputs: accuracy and errors say little about your data")
-    if not any(isinstance(node, NEURONS) and node.name in network.varying for node in network.nodes):
+    if not any(isinstance(node, Neuron) and node.name in network.varying for node in network.nodes):
         warnings.append(SILENT)
     warnings += [line.text for line in tail_lines(network)[:1]]
     made = Report(

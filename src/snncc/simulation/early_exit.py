@@ -25,7 +25,7 @@ from snncc.data.dataset import Dataset
 from snncc.errors import UsageError
 from snncc.execute.protocol import EarlyExecutor, Executor
 from snncc.ir.network import Network
-from snncc.ir.nodes import AdaptiveIF, Differential, Encoder, MsatIF, Node, Operator, Reshape
+from snncc.ir.nodes import Differential, Neuron, Node, Operator, Reshape, Spiking
 from snncc.ir.readout import choices, output_first
 from snncc.ir.schedule import Schedule
 
@@ -197,9 +197,9 @@ def obstacle(network: Network, data: Dataset, certificate: Certificate | None) -
     if after := network.schedule.readout_after:
         return f"the outputs are read from step {after + 1} on only", "convert without the pass delay_readout"
     for node in network.nodes:
-        if isinstance(node, AdaptiveIF) and node.scope == "batch":
+        if isinstance(node, Neuron) and node.shared == "batch":
             return f"{node.name} adapts to the batch, which shrinks", "set select_adaptive_neuron.scope = sample"
-        if (isinstance(node, MsatIF) and node.confidence < 1) or (isinstance(node, Encoder) and node.kind == "poisson"):
+        if isinstance(node, Spiking) and node.random:
             return f"{node.name} draws random numbers by the place of a sample in its batch", plain
     return "", ""
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.classes import operations
 from snncc.ir.network import Network
-from snncc.ir.nodes import SPIKING, Differential
+from snncc.ir.nodes import Differential, Spiking
 
 Array = npt.NDArray[Any]
 #: Picojoules of a 32-bit multiply-accumulate and accumulate in 45 nm (doi:10.1109/ISSCC.2014.6757323).
@@ -63,7 +63,7 @@ def presynaptic(network: Network) -> dict[str, frozenset[str]]:
         sources = frozenset().union(*[reach[name] for name in node.inputs])
         if multiply_accumulates(network, node) and node.name in network.varying:
             found[node.name] = sources
-        emits = isinstance(node, (*SPIKING, Differential)) and node.name in network.varying
+        emits = isinstance(node, (Spiking, Differential)) and node.name in network.varying
         reach[node.name] = frozenset({node.name}) if emits else sources
     return found
 

@@ -21,7 +21,7 @@ from snncc.execute.protocol import Executor
 from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.classes import carries_values
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS
+from snncc.ir.nodes import Neuron
 from snncc.ir.readout import choices, output_first
 from snncc.simulation.early_exit import EarlyExit, EarlyTally
 from snncc.simulation.metrics import Energy, energies
@@ -253,7 +253,7 @@ def simulation(
     **described: Any,
 ) -> Simulation:
     """A `Simulation` of `data`; `described`: the fields that name where network and data come from."""
-    neurons = sum(math.prod(node.shape) for node in network.nodes if isinstance(node, NEURONS))
+    neurons = sum(math.prod(node.shape) for node in network.nodes if isinstance(node, Neuron))
     measured = simulate_network(
         network,
         truth,

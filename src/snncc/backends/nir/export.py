@@ -20,7 +20,7 @@ from snncc.execute.plan import plan
 from snncc.execute.torch.engine import Engine
 from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.network import Array, Network
-from snncc.ir.nodes import NEURONS, Node
+from snncc.ir.nodes import Neuron, Node
 from snncc.ir.readout import choices
 
 SCHEMA = "snncc/nir/1"
@@ -79,7 +79,7 @@ def behaviour(net: Network, feeds: Mapping[str, Array], timesteps: int) -> Behav
     seen: dict[str, list[Array]] = {}
 
     def observe(node: Node, series: torch.Tensor) -> None:
-        if isinstance(node, NEURONS):
+        if isinstance(node, Neuron):
             seen.setdefault(node.name, []).append(series.numpy().copy())
 
     _, piece = plan(net, timesteps, len(next(iter(feeds.values()))))
@@ -94,7 +94,7 @@ def behaviour_of_graph(
     """A graph by NIR's rules."""
     names = {value: name for name, value in values.items()}
     machine = NirMachine(graph, {names[name]: x for name, x in feeds.items()})
-    neurons = [node.name for node in net.nodes if isinstance(node, NEURONS)]
+    neurons = [node.name for node in net.nodes if isinstance(node, Neuron)]
     spikes: dict[str, list[Array]] = {name: [] for name in neurons}
     total: Any = 0.0
     for _ in range(timesteps):

@@ -18,7 +18,6 @@ from snncc.errors import EmitError
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import (
     IF,
-    NEURONS,
     Affine,
     AveragePool,
     Conv,
@@ -26,6 +25,7 @@ from snncc.ir.nodes import (
     Encoder,
     Input,
     Linear,
+    Neuron,
     Node,
     Operator,
     Reduce,
@@ -108,7 +108,7 @@ def unsayable(net: Network, node: Node) -> str | None:
             static = [name for name in node.inputs if name not in net.varying]
             same = all(net[name].shape == node.shape for name in node.inputs)
             return None if same and not static else "NIR sums edges of one shape, and no constants"
-    if isinstance(node, NEURONS):
+    if isinstance(node, Neuron):
         return f"NIR has no {kind} neuron"
     if isinstance(node, Encoder):
         return "NIR's input is not encoded"

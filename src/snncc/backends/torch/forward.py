@@ -10,32 +10,25 @@ from typing import Literal
 
 from snncc.backends.torch.python_text import Call, Keyword, Names, Term, call, literal, remark, statement
 from snncc.errors import InvariantBroken
-from snncc.execute.torch.dispatch import MSAT
 from snncc.ir.analysis import tail
 from snncc.ir.network import Network
 from snncc.ir.nodes import (
-    IF,
-    SPIKING,
-    AdaptiveIF,
     Affine,
-    CentredIF,
     Constant,
     Conv,
     ConvTranspose,
     Differential,
     Encoder,
     Input,
-    LeakyIF,
     Linear,
-    MsatIF,
-    MultiThreshold,
     Neuron,
     Node,
     Pad,
     Repeat,
-    SignedIF,
+    Spiking,
     Sum,
 )
+from snncc.neurons.table import definition
 
 Layout = Literal["steady", "series", "mean"]
 HEADINGS: dict[Layout, str] = {
@@ -99,7 +92,7 @@ class Forward:
             if isinstance(node, Constant):
                 self.values[node.name], self.layouts[node.name] = self.array(node.value), "steady"
                 continue
-            steady = not isinstance(node, SPIKING) and all(self.layouts[n] == "steady" for n in node.inputs)
+            steady = not isinstance(node, Spiking) and all(self.layouts[n] == "steady" for n in node.inputs)
             layout: Layout = "steady" if steady else "mean" if node.name in self.tail else "series"
             self.layouts[node.name] = layout
             if isinstance(node, Input):
@@ -125,7 +118,7 @@ class Forward:
         """Shape per sample, what the values are, and the node's name where the identifier is another."""
         shape = [d for i, d in enumerate(node.shape) if i != node.batch or d != 1]
         words = [str(shape)]
-        words += ["spikes"] if isinstance(node, SPIKING) else ["analog"] if isinstance(node, Differential) else []
+        words += ["spikes"] if isinstance(node, Spiking) else ["analog"] if isinstance(node, Differential) else []
         return "  ".join([" ".join(words), *([] if own == node.name else [remark(node.name)])])
 
     def sum_up(self, node: Node) -> None:
@@ -186,35 +179,20 @@ class Forward:
             private = private and (not isinstance(source, Sum) or len(source.inputs) > 1)
             current = name if self.single else call("unfold", name, "T", **self.axis(source))
             current = current if private else Call(f"{current}.clone", ())
-        arrays = [self.array(a) for a in (node.threshold, node.amplitude, node.v_init)]
-        return call("spikes", self.equation(node, [current, *arrays]), **self.axis(node))
+        return call("spikes", self.equation(node, current), **self.axis(node))
 
-    def equation(self, node: Neuron, operands: Sequence[Term]) -> Term:
-        """The scan that a neuron's type names, with its options."""
+    def equation(self, node: Neuron, current: Term) -> Term:
+        """The scan of a neuron, with its arrays and options."""
+        arrays = [self.array(name) for name in node.array_names()]
+        options: dict[str, Term] = {name: literal(option) for name, option in node.options().items()}
+        return call(definition(node).scan.__name__, current, *arrays, **options, **self.place(node))
 
-        def options(*names: str) -> dict[str, Term]:
-            return {name: literal(getattr(node, name)) for name in names}
-
-        rows: dict[str, Term] = {"samples": "1" if self.single else "N", "axis": str(node.batch or 0)}
-        match node:
-            case IF():
-                return call("if_scan", *operands, **options("reset", *(["burst"] if node.burst > 1 else [])))
-            case SignedIF():
-                return call("signed_if_scan", *operands, **options("negative", "cap", "levels"))
-            case CentredIF():
-                return call("centred_if_scan", *operands, self.array(node.centre), **options("until", "levels"))
-            case LeakyIF():
-                return call("leaky_if_scan", *operands, self.array(node.slope), **options("negative", "levels"))
-            case MultiThreshold():
-                return call("multi_threshold_scan", *operands, **options("sizes"))
-            case AdaptiveIF():
-                rows["samples"] = rows["samples"] if node.scope == "sample" else "1"
-                return call("adaptive_if_scan", *operands, **options("eta", "rule", "adapt", "subtract"), **rows)
-            case MsatIF():
-                if node.confidence < 1:
-                    rows["first_sample"] = "first_sample"
-                return call("msat_scan", *operands, **options(*MSAT), **rows)
-        raise TypeError(type(node).__name__)
+    def place(self, node: Spiking) -> dict[str, Term]:
+        """What a scan is told about its place; all steps are run at once."""
+        each = "1" if self.single or (isinstance(node, Neuron) and node.shared == "batch") else "N"
+        known: dict[str, Term] = {"samples": each, "axis": str(node.batch or 0)}
+        known |= {"first_sample": "first_sample"} if node.random else {}
+        return {name: known[name] for name in node.PLACE if name in known}
 
     def encode(self, node: Encoder) -> Term:
         """The spikes of an input."""
@@ -222,9 +200,7 @@ class Forward:
         if node.kind == "uniform":
             spikes = call("interval_series", x, scale, "[0.0, *D]", phase=literal(node.phase))
         else:
-            rows: dict[str, Term] = {"samples": "1" if self.single else "N", "axis": str(node.batch or 0)}
-            rows["first_sample"] = "first_sample"
-            spikes = call("poisson_series", x, scale, "gates", key=literal(node.key), **rows)
+            spikes = call("poisson_series", x, scale, "gates", key=literal(node.key), **self.place(node))
         return spikes if self.single else call("fold", spikes, **self.axis(node))
 
     def linear(self, node: Node) -> Term:

@@ -12,19 +12,35 @@ from torch import nn
 from snncc.backends.torch import runtime as torch_runtime
 from snncc.backends.torch import runtime_single as torch_runtime_single
 from snncc.backends.torch.forward import HEADINGS, Forward
+from snncc.backends.torch.own_neurons import own_scans
 from snncc.backends.torch.python_text import Call, Names, escaped, leaf_modules, remark, statement
 from snncc.backends.torch.sources import Definition, Import, closure, import_lines, names_used, table
 from snncc.backends.torch.tail import tail_lines, tail_text
 from snncc.errors import InvariantBroken
-from snncc.execute.torch import neurons as torch_neurons
-from snncc.execute.torch import rules as torch_rules
 from snncc.execute.torch.network import MODULES
 from snncc.ir.network import Network
-from snncc.ir.nodes import SPIKING, Differential, Foreign, Input, Node
-from snncc.neurons import random
+from snncc.ir.nodes import Differential, Foreign, Input, Node, Spiking
+from snncc.neurons import random, state
+from snncc.neurons.adaptive_if import scan as adaptive_if
+from snncc.neurons.encoder import scan as encoder
+from snncc.neurons.integrate_and_fire import scan as integrate_and_fire
+from snncc.neurons.leaky_if import scan as leaky_if
+from snncc.neurons.msat import scan as msat
+from snncc.neurons.multi_threshold import scan as multi_threshold
+from snncc.neurons.signed_if import scan as signed_if
 
-#: Where neurons are defined.
-NEURON_MODULES = (torch_neurons, random, torch_rules)
+#: Where neurons are defined, in the order in which `model.py` has them.
+NEURON_MODULES = (
+    state,
+    integrate_and_fire,
+    signed_if,
+    multi_threshold,
+    leaky_if,
+    random,
+    adaptive_if,
+    msat,
+    encoder,
+)
 #: What the class itself imports.
 IMPORTS = {
     "Path": Import("pathlib", "Path", "Path"),
@@ -92,12 +108,14 @@ def emit(network: Network, *, title: str, timesteps: int) -> str:
     known = table([*MODULES, *NEURON_MODULES, torch_runtime])
     if single:
         known |= table([torch_runtime_single])
+    own = own_scans(network, known)
+    known |= own
     # Once to see which functions are needed, once with all names free that these leave free.
     parts = closure(used_by(written(network, known, timesteps)[1]), known)
     forward, code = written(network, {part.name for part in parts}, timesteps)
     imports = {i for part in parts for i in part.imports}
     imports |= {IMPORTS[name] for name in used_by(code) & IMPORTS.keys()}
-    text = [document(forward, title, timesteps), import_lines(imports), *sections(parts), "", "", code]
+    text = [document(forward, title, timesteps), import_lines(imports), *sections(parts, own), "", "", code]
     return "\n".join(text)
 
 
@@ -126,12 +144,12 @@ def written(network: Network, taken: Iterable[str], timesteps: int) -> tuple[For
 
 def kind(node: Node) -> str:
     """What leads an identifier whose node's name gives none."""
-    return "neuron" if isinstance(node, SPIKING) else "x" if isinstance(node, Input) else type(node).__name__.lower()
+    return "neuron" if isinstance(node, Spiking) else "x" if isinstance(node, Input) else type(node).__name__.lower()
 
 
-def sections(parts: Sequence[Definition]) -> list[str]:
+def sections(parts: Sequence[Definition], own: Iterable[str]) -> list[str]:
     """The sources, under three headings."""
-    neurons, time = table(NEURON_MODULES), {**table([torch_runtime]), **table([torch_runtime_single])}
+    neurons, time = {*table(NEURON_MODULES), *own}, {**table([torch_runtime]), **table([torch_runtime_single])}
     groups: dict[str, list[str]] = {"Layers": [], "Neurons": [], "Time": []}
     for part in parts:
         group = "Neurons" if part.name in neurons else "Time" if part.name in time else "Layers"
@@ -159,7 +177,7 @@ def shown(node: Node, *, output: bool = False) -> str:
 def document(forward: Forward, title: str, timesteps: int) -> str:
     """The module's docstring."""
     net = forward.network
-    counts = Counter(type(n).__name__ for n in net.nodes if isinstance(n, SPIKING))
+    counts = Counter(type(n).__name__ for n in net.nodes if isinstance(n, Spiking))
     analog = sum(isinstance(n, Differential) for n in net.nodes)
     foreign = sorted({quiet(f.operator) for n in net.nodes if isinstance(f := getattr(n, "function", n), Foreign)})
     foreign += ["the analog tail"] if net.analog_tail else []

@@ -16,7 +16,7 @@ import numpy as np
 from snncc.execute.native.program import UnsupportedNode
 from snncc.execute.reference import evaluate_function
 from snncc.ir.network import Array, Network
-from snncc.ir.nodes import NEURONS, CentredIF, Differential, Node
+from snncc.ir.nodes import CentredIF, Differential, Neuron, Node
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class Rests:
         if isinstance(node, CentredIF):
             rate = self.rate(node)
             return None if rate is None else np.broadcast_to(rate * self.arrays[node.amplitude], node.shape)
-        if isinstance(node, NEURONS):
+        if isinstance(node, Neuron):
             return None
         inputs = [self.beside(name) for name in node.inputs]
         if all(x is None for x in inputs):

@@ -30,7 +30,7 @@ from snncc.execute.torch.layout import Value as Series
 from snncc.execute.torch.session import Session, between
 from snncc.functions.compiled import Run, compiled, load
 from snncc.ir.network import Array, Network
-from snncc.ir.nodes import SPIKING, Node
+from snncc.ir.nodes import Node, Spiking
 
 #: What torch computes with before and behind the C: whole numbers in a type that holds them all.
 TORCH = {"float32": torch.float32, "float64": torch.float64, "int32": torch.float64}
@@ -289,6 +289,6 @@ class NativeSession(Session):
             if name not in self.engine.emits or name in engine.program.imports:
                 continue
             activity = Activity(events=memory.counts(value, places.events if places.whole is None else places.whole))
-            if isinstance(value.node, SPIKING):
+            if isinstance(value.node, Spiking):
                 activity.positive, activity.negative = memory.arrays[places.signs].astype(float).tolist()
             self.result.activity[name] = activity

@@ -8,7 +8,7 @@ import numpy as np
 from snncc.execute.native.program import Addend, Grid, Term, UnsupportedNode
 from snncc.execute.reference import evaluate_function
 from snncc.ir.network import Array, Network
-from snncc.ir.nodes import SPIKING, Node, Reshape, Transpose
+from snncc.ir.nodes import Node, Reshape, Spiking, Transpose
 
 
 def grid_of(node: Node) -> Grid:
@@ -49,7 +49,7 @@ def steady_values(net: Network) -> frozenset[str]:
     """The values that are the same at every step up to the gate: what no neuron or encoder reaches."""
     moving: set[str] = set()
     for node in net.nodes:
-        emits = isinstance(node, SPIKING) and node.name in net.varying
+        emits = isinstance(node, Spiking) and node.name in net.varying
         if emits or any(name in moving for name in node.inputs):
             moving.add(node.name)
     return frozenset(node.name for node in net.nodes if node.name not in moving)

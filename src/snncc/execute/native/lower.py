@@ -22,8 +22,6 @@ from snncc.ir.analysis import multiply_accumulates, tail
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import (
     IF,
-    NEURONS,
-    SPIKING,
     Affine,
     CentredIF,
     Concat,
@@ -31,12 +29,14 @@ from snncc.ir.nodes import (
     Differential,
     LeakyIF,
     MaxPool,
+    Neuron,
     Node,
     Operator,
     Pad,
     Reshape,
     SignedIF,
     Slice,
+    Spiking,
     Sum,
     Transpose,
 )
@@ -62,7 +62,7 @@ class Lowering:
         between = [n for n in net.nodes if n.name not in self.steady and n.name not in self.tail]
         for node in between:
             read = any(c.name in self.tail for c in net.consumers[node.name]) or node.name in net.outputs
-            if read or isinstance(node, (*SPIKING, Differential)):
+            if read or isinstance(node, (Spiking, Differential)):
                 self.need(node)
             if read:
                 exports.append(node.name)
@@ -114,7 +114,7 @@ class Lowering:
 
     def made(self, node: Node) -> Value:
         """A series that a step makes; raises UnsupportedNode."""
-        if isinstance(node, NEURONS):
+        if isinstance(node, Neuron):
             return self.neuron(node)
         if isinstance(node, Differential):
             return self.pool(node)

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from snncc.errors import EmitError
-from snncc.execute.onnx.neurons import Cell, Clock, encode, fire
 from snncc.functions.onnx import entries as onnx_entries
 from snncc.functions.onnx import foreign as onnx_foreign
 from snncc.functions.onnx import functions as onnx_functions
@@ -21,19 +20,20 @@ from snncc.functions.onnx import recurrent as onnx_recurrent
 from snncc.functions.onnx.graph import Graph
 from snncc.ir.network import Network
 from snncc.ir.nodes import (
-    NEURONS,
-    SPIKING,
-    AdaptiveIF,
     Constant,
     Differential,
     Encoder,
     Foreign,
     Input,
-    MsatIF,
+    Neuron,
     Node,
     Operator,
     Repeat,
+    Spiking,
 )
+from snncc.neurons.cell import Cell, Clock
+from snncc.neurons.encoder.cell import interval_cell
+from snncc.neurons.table import definition
 
 Array: TypeAlias = npt.NDArray[Any]
 #: Where the functions that nodes name are written.
@@ -52,13 +52,15 @@ def problems(network: Network) -> Iterator[str]:
     """What a standard ONNX graph cannot say, node by node."""
     for node in network.nodes:
         inner = node.function if isinstance(node, Differential) else node
-        if isinstance(node, Encoder) and node.kind == "poisson":
+        if isinstance(node, Encoder) and node.random:
             yield f"{node.name}: its spikes are drawn at random (use kind = uniform)"
-        elif isinstance(node, MsatIF) and node.confidence < 1 and node.unsure > 0:
-            yield f"{node.name}: its spikes are kept at random (confidence {node.confidence:g})"
+        elif isinstance(node, Neuron) and node.random:
+            yield f"{node.name}: its spikes are kept at random"
+        elif isinstance(node, Neuron) and definition(node).cell is None:
+            yield f"{node.name}: {type(node).__name__} cannot be written in standard ONNX"
         elif isinstance(inner, Foreign) and onnx_foreign.current(network.arrays[inner.model]) is None:
             yield f"{node.name}: {inner.operator} cannot be written in the graph's opset"
-        elif not isinstance(inner, (Input, Constant, Repeat, *SPIKING)) and emitter(inner.call().function) is None:
+        elif not isinstance(inner, (Input, Constant, Repeat, Spiking)) and emitter(inner.call().function) is None:
             kind = inner.op if isinstance(inner, Operator) else type(inner).__name__
             yield f"{node.name}: {kind} cannot be written in standard ONNX"
 
@@ -124,13 +126,16 @@ class Writer:
             count = g.op("Reshape", self.clock.samples, one)
             repeats = [count if i == node.batch else one for i in range(ones)]
             return g.op("Tile", inputs[0], g.op("Concat", *repeats, axis=0))
-        if isinstance(node, NEURONS):
-            value, events = fire(self.cell(node), node, inputs[0])
+        if isinstance(node, Neuron):
+            write = definition(node).cell
+            if write is None:
+                raise TypeError(f"{node.name} was not checked before")
+            value, events = write(self.cell(node), node, inputs[0])
             if events != value:
                 self.deviations[node.name] = events
-            return value
+            return str(value)
         if isinstance(node, Encoder):
-            return encode(self.cell(node), node, self.feed(node.inputs[0]))
+            return interval_cell(self.cell(node), node, self.feed(node.inputs[0]))
         if isinstance(node, Differential):
             return self.difference(g, node, inputs)
         varying = self.network.varying_positions(node)
@@ -180,7 +185,7 @@ class Writer:
         def load(part: str) -> str:
             shape, batch = tuple(node.shape), node.batch
             if part == "factor":
-                each = isinstance(node, AdaptiveIF) and node.scope == "sample" and node.batch is not None
+                each = isinstance(node, Neuron) and node.shared == "sample" and node.batch is not None
                 shape, batch = (1,), 0 if each else None
             loaded[part] = self.state(node, part, self.g.float_type, shape, batch)
             return loaded[part]

@@ -14,10 +14,10 @@ from onnx import helper
 
 from snncc.errors import EmitError
 from snncc.execute.onnx.network import State, Writer, refuse
-from snncc.execute.onnx.neurons import Clock
 from snncc.functions.onnx.graph import IR_VERSION, OPSET, Graph, Shared, tensor_type
 from snncc.ir.network import Network
-from snncc.ir.nodes import SPIKING, AdaptiveIF, Differential, Input, Node, Repeat
+from snncc.ir.nodes import Differential, Input, Neuron, Node, Repeat, Spiking
+from snncc.neurons.cell import Clock
 
 LIMIT = (1 << 31) - (1 << 20)
 STEP_TEXT = """One step of a spiking network. Give every state zeros before the first step, and afterwards what the
@@ -81,12 +81,12 @@ def samples_of(network: Network, g: Graph) -> str:
 
 def counts_samples(network: Network) -> bool:
     """Whether a node needs to know how many samples there are."""
-    return any(isinstance(node, (Repeat, AdaptiveIF)) for node in network.nodes)
+    return any(isinstance(node, Repeat) or (isinstance(node, Neuron) and node.shared) for node in network.nodes)
 
 
 def sources(network: Network) -> list[Node]:
     """What emits events."""
-    return [n for n in network.nodes if isinstance(n, (*SPIKING, Differential)) and n.name in network.varying]
+    return [n for n in network.nodes if isinstance(n, (Spiking, Differential)) and n.name in network.varying]
 
 
 def model_of(

@@ -1,63 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which scan of `torch_neurons` or `torch_rules` a node means."""
+"""Neurons and encoders over a piece of time."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from snncc.execute.torch import neurons as torch_neurons
-from snncc.execute.torch import rules as torch_rules
 from snncc.execute.torch.fused_scan import fused_scan, fusible
 from snncc.execute.torch.layout import spread
 from snncc.ir.network import Network
-from snncc.ir.nodes import (
-    IF,
-    AdaptiveIF,
-    CentredIF,
-    Conv,
-    ConvTranspose,
-    Encoder,
-    LeakyIF,
-    Linear,
-    MsatIF,
-    MultiThreshold,
-    Neuron,
-    Node,
-    SignedIF,
-    Sum,
-)
-
-#: Fields of `MsatIF` that its scan takes by the same name.
-MSAT = (
-    "alpha",
-    "k_a",
-    "k_i",
-    "c",
-    "tau_mp",
-    "tau_rd",
-    "v_t",
-    "dtt",
-    "det",
-    "burst",
-    "confidence",
-    "unsure",
-    "key",
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a piece of a simulation lies: its samples, the number of the first one, and the steps before it."""
-
-    samples: int
-    first_sample: int = 0
-    first_step: int = 0
+from snncc.ir.nodes import CentredIF, Conv, ConvTranspose, Encoder, Linear, Neuron, Node, Sum
+from snncc.neurons.encoder.scan import interval_series, poisson_series
+from snncc.neurons.node import Place
+from snncc.neurons.table import definition
 
 
 def own(net: Network, node: Node) -> bool:
@@ -74,80 +33,10 @@ def scan(
         return fused_scan(node, steps, arrays, state, place.first_step, keep=keep)
     if keep:  # a current that stays is spread and not cloned, which would forget the order of its axes in memory
         steps = steps.clone() if steps.stride(0) else spread(steps[0], None, torch.ones(len(steps)))
-    threshold, amplitude, v_init = arrays[node.threshold], arrays[node.amplitude], arrays[node.v_init]
-    samples, axis = place.samples if node.batch is not None else 1, node.batch or 0
-    match node:
-        case IF():
-            return torch_neurons.if_scan(
-                steps, threshold, amplitude, v_init, reset=node.reset, burst=node.burst, state=state
-            )
-        case SignedIF():
-            return torch_neurons.signed_if_scan(
-                steps,
-                threshold,
-                amplitude,
-                v_init,
-                negative=node.negative,
-                cap=node.cap,
-                levels=node.levels,
-                state=state,
-            )
-        case CentredIF():
-            return torch_neurons.centred_if_scan(
-                steps,
-                threshold,
-                amplitude,
-                v_init,
-                arrays[node.centre],
-                until=node.until,
-                levels=node.levels,
-                first_step=place.first_step,
-                state=state,
-            )
-        case LeakyIF():
-            return torch_neurons.leaky_if_scan(
-                steps,
-                threshold,
-                amplitude,
-                v_init,
-                arrays[node.slope],
-                negative=node.negative,
-                levels=node.levels,
-                state=state,
-            )
-        case MultiThreshold():
-            return torch_neurons.multi_threshold_scan(
-                steps, threshold, amplitude, v_init, sizes=node.sizes, state=state
-            )
-        case AdaptiveIF():
-            return torch_rules.adaptive_if_scan(
-                steps,
-                threshold,
-                amplitude,
-                v_init,
-                eta=node.eta,
-                rule=node.rule,
-                adapt=node.adapt,
-                subtract=node.subtract,
-                samples=samples if node.scope == "sample" else 1,
-                axis=axis,
-                state=state,
-            )
-        case MsatIF():
-            options: dict[str, Any] = {name: getattr(node, name) for name in MSAT}
-            return torch_rules.msat_scan(
-                steps,
-                threshold,
-                amplitude,
-                v_init,
-                **options,
-                samples=samples,
-                axis=axis,
-                first_sample=place.first_sample,
-                first_step=place.first_step,
-                state=state,
-            )
-    raise TypeError(type(node).__name__)
+    own = [arrays[name] for name in node.array_names()]
+    run = definition(node).scan
+    out, after = run(steps, *own, **node.options(), **node.placed(place), state=state)
+    return out, after
 
 
 def resting(node: CentredIF, arrays: Mapping[str, Tensor], steps: Tensor, first_step: int) -> Tensor:
@@ -175,16 +64,7 @@ def events(node: Node, series: Tensor, arrays: Mapping[str, Tensor], first_step:
 
 def encoded(node: Encoder, x: Tensor, arrays: Mapping[str, Tensor], divisors: Sequence[int], place: Place) -> Tensor:
     """The spikes of an input, (T, ...); `divisors`: D before the first step, then D of each step."""
-    scale = arrays[node.scale]
+    scale, at = arrays[node.scale], node.placed(place)
     if node.kind == "uniform":
-        return torch_rules.interval_series(x, scale, [float(d) for d in divisors], phase=node.phase)
-    return torch_rules.poisson_series(
-        x,
-        scale,
-        [float(b - a) for a, b in pairwise(divisors)],
-        key=node.key,
-        samples=place.samples if node.batch is not None else 1,
-        axis=node.batch or 0,
-        first_sample=place.first_sample,
-        first_step=place.first_step,
-    )
+        return interval_series(x, scale, [float(d) for d in divisors], phase=node.phase)
+    return poisson_series(x, scale, [float(b - a) for a, b in pairwise(divisors)], key=node.key, **at)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The scans of neurons fused, bit for bit those of `torch_neurons` and `torch_rules`: compiled C, or Triton on a GPU.
+"""The scans of neurons fused, bit for bit those in torch (`neurons/*/scan.py`): compiled C.
 
-A scan in torch reads and writes the state in memory at every operation; here it stays in the cache, or in registers,
-over all steps. Without a compiler, or without triton, the scans of torch run.
+A scan in torch reads and writes the state in memory at every operation; here it stays in the cache over all steps.
+Without a compiler, and on a GPU, the scans of torch run.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snncc.execute.torch.rules import adapted
 from snncc.functions.compiled import CompileError, compiled
 from snncc.ir.nodes import IF, AdaptiveIF, CentredIF, LeakyIF, MultiThreshold, Neuron, SignedIF
+from snncc.neurons.adaptive_if.scan import adapted
 
 #: Below this many entries a call costs more than it saves.
 LEAST = 1 << 12
@@ -121,12 +121,8 @@ def kernel(device: str, dtype: torch.dtype) -> Callable[[Scan], None] | None:
     if dtype not in REALS:
         return None
     try:
-        if device == "cuda":
-            from snncc.execute.torch import triton_scan
-
-            return triton_scan.gpu_scan(device, dtype)
         return c_scan(dtype) if device == "cpu" else None
-    except (CompileError, ImportError, OSError, AttributeError):
+    except (CompileError, OSError, AttributeError):
         return None
 
 

@@ -21,7 +21,7 @@ from snncc.functions.torch import quantized as torch_quantized
 from snncc.functions.torch import recurrent as torch_recurrent
 from snncc.ir.analysis import last_use, tail
 from snncc.ir.network import Network
-from snncc.ir.nodes import SPIKING, Constant, Differential, Foreign, Input, Node, Repeat
+from snncc.ir.nodes import Constant, Differential, Foreign, Input, Node, Repeat, Spiking
 
 #: Where the functions that nodes name are defined.
 MODULES = (
@@ -60,7 +60,7 @@ class TorchNetwork:
         self.tail = tail(network)
         self.last_use = last_use(network)
         self.emits: frozenset[str] = frozenset(
-            n.name for n in network.nodes if isinstance(n, (*SPIKING, Differential)) and n.name in network.varying
+            n.name for n in network.nodes if isinstance(n, (Spiking, Differential)) and n.name in network.varying
         )
 
     def tensor(self, array: Any) -> Tensor:
@@ -112,5 +112,5 @@ class TorchNetwork:
             if isinstance(inner, (Input, Foreign)):  # a foreign node was measured when it was lowered
                 continue
             inputs = [values[name] for name in node.inputs]
-            found = inputs[0] if isinstance(node, SPIKING) else self.plain(node, inputs, 1.0, samples, {})
+            found = inputs[0] if isinstance(node, Spiking) else self.plain(node, inputs, 1.0, samples, {})
             yield node, tuple(found.shape)

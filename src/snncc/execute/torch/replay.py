@@ -23,7 +23,7 @@ from snncc.execute.torch.fused_scan import emitted
 from snncc.execute.torch.layout import Value, fold, spread, unfold
 from snncc.execute.torch.session import Session
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS, CentredIF, Differential, Encoder, Input, Neuron, Node
+from snncc.ir.nodes import CentredIF, Differential, Encoder, Input, Neuron, Node
 
 #: Bytes that are held in memory.
 MEMORY = 2 << 30
@@ -33,7 +33,7 @@ PIECE = 1 << 22
 
 def sources(network: Network) -> frozenset[str]:
     """The nodes at which a layer ends: neurons and differential nodes that carry rates."""
-    kinds = (*NEURONS, Differential)
+    kinds = (Neuron, Differential)
     return frozenset(n.name for n in network.nodes if isinstance(n, kinds) and n.name in network.varying)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from snncc.ir.network import Network
-from snncc.ir.nodes import AdaptiveIF, Differential, Node
+from snncc.ir.nodes import Differential, Neuron, Node
 
 
 def of_samples(x: Tensor, node: Node, which: Tensor) -> Tensor:
@@ -26,6 +26,6 @@ def state_of_samples(net: Network, node: Node, state: Any, which: Tensor) -> Any
         sources = [net[node.inputs[i]] for i in net.varying_positions(node)]
         sums = tuple(of_samples(x, source, which) for x, source in zip(one, sources, strict=True))
         return sums, of_samples(other[0], node, which).unsqueeze(0)
-    if isinstance(node, AdaptiveIF):  # one factor per sample
+    if isinstance(node, Neuron) and node.shared:  # one factor per sample
         return of_samples(one, node, which), other[which.to(other.device)]
     return of_samples(one, node, which), of_samples(other, node, which)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Neurons over T steps, fused: state stays in the cache and each input current is read once. REAL is float or double.
-// The same steps stand in triton_scan.py; both are tested bit for bit against torch_neurons.py and torch_rules.py.
+// Tested bit for bit against the scans in torch, neurons/*/scan.py.
 #include <math.h>
 #include <stdint.h>
 

@@ -17,11 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snncc.execute.torch.dispatch import Place, encoded, events, own, scan
+from snncc.execute.torch.dispatch import encoded, events, own, scan
 from snncc.execute.torch.layout import Activity, Layout, Run, Value, fold, spread, stepwise, unfold
 from snncc.execute.torch.network import TorchNetwork
 from snncc.execute.torch.samples import of_samples, state_of_samples
-from snncc.ir.nodes import NEURONS, SPIKING, Differential, Encoder, Neuron, Node
+from snncc.ir.nodes import Differential, Encoder, Neuron, Node, Spiking
+from snncc.neurons.node import Place
 
 
 @dataclass(slots=True)
@@ -129,7 +130,7 @@ class Session:
         """One node's value from its inputs' values, before the tail."""
         net = self.engine.network
         inputs = [values[name] for name in node.inputs]
-        if isinstance(node, NEURONS):
+        if isinstance(node, Neuron):
             return self.fire(node, inputs[0], gates)
         if isinstance(node, Encoder):
             return self.encode(node, inputs[0], len(gates))
@@ -252,7 +253,7 @@ class Session:
             found.events += spikes if single else self.per_sample(node, (series != 0).sum(0))
             return
         found.events += self.per_sample(node, (series != 0).sum(0))
-        if isinstance(node, SPIKING):
+        if isinstance(node, Spiking):
             found.positive += float((series > 0).sum())
             found.negative += float((series < 0).sum())
 

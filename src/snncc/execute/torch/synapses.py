@@ -15,12 +15,12 @@ from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.classes import event_products
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import (
-    NEURONS,
     Affine,
     AveragePool,
     BatchNorm,
     Differential,
     Encoder,
+    Neuron,
     Node,
     Operator,
     Reduce,
@@ -44,7 +44,7 @@ def fan_out(network: Network) -> Mapping[str, Array]:
     engine.arrays |= {name: engine.tensor(ones[name]) for name in floats}
     leaves: dict[str, Tensor] = {}
     values: dict[str, Tensor] = {}
-    neurons = {node.name for node in network.nodes if isinstance(node, NEURONS)}
+    neurons = {node.name for node in network.nodes if isinstance(node, Neuron)}
     total: Tensor = torch.zeros((), dtype=torch.float64)
     for node in network.nodes:
         shape = tuple(node.shape)

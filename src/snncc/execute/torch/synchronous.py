@@ -18,7 +18,7 @@ from torch import Tensor
 from snncc.execute.torch.engine import Engine
 from snncc.execute.torch.layout import Value, unfold
 from snncc.execute.torch.session import Session
-from snncc.ir.nodes import NEURONS, Constant, Differential, Input, Neuron, Node
+from snncc.ir.nodes import Constant, Differential, Input, Neuron, Node
 
 Array = npt.NDArray[Any]
 
@@ -41,7 +41,7 @@ class Synchronous:
         currents: dict[str, Tensor] = {}
         for node in net.nodes:
             inputs = [values[name] for name in node.inputs]
-            if isinstance(node, NEURONS):
+            if isinstance(node, Neuron):
                 currents[node.name] = inputs[0]
                 values[node.name] = means[node.name] = self.drive(session, node, inputs[0])
             elif isinstance(node, (Input, Constant)):

@@ -14,7 +14,7 @@ from snncc.frontend.operators.analog_tail import OF_SEVERAL
 from snncc.frontend.operators.foreign import RANDOM
 from snncc.frontend.operators.lower import LOWERINGS
 
-SPIKING = frozenset(("Abs", "Clip", "GlobalMaxPool", "HardSigmoid", "LeakyRelu", "MaxPool", "PRelu", "Relu"))
+Spiking = frozenset(("Abs", "Clip", "GlobalMaxPool", "HardSigmoid", "LeakyRelu", "MaxPool", "PRelu", "Relu"))
 # fmt: off
 LINEAR = frozenset((
     "Add", "AffineGrid", "AveragePool", "BatchNormalization", "Cast", "CastLike", "CenterCropPad", "Col2Im", "Compress",
@@ -88,7 +88,7 @@ def kind_of(operator: str) -> tuple[str, str]:
     if operator in UNROLLED:
         return "static" if operator in ("Constant", "ConstantOfShape", "Range") else "unrolled", UNROLLED[operator]
     if operator in LOWERINGS:
-        groups = {"spiking": SPIKING, "linear": LINEAR, "static": STATIC}
+        groups = {"spiking": Spiking, "linear": LINEAR, "static": STATIC}
         found = next((kind for kind, names in groups.items() if operator in names), "differential")
         return found, CONDITIONS.get(operator, "")
     if operator in REFUSED:

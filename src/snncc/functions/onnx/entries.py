@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from snncc.functions.onnx.graph import Graph
-from snncc.ir.base import Node
+from snncc.neurons.node import Node
 
 
 def whole(g: Graph, index: str) -> str:

@@ -11,7 +11,7 @@ import onnx
 from onnx import helper, numpy_helper, version_converter
 
 from snncc.functions.onnx.graph import OPSET, Graph
-from snncc.ir.base import Node
+from snncc.neurons.node import Node
 
 Array: TypeAlias = npt.NDArray[Any]
 

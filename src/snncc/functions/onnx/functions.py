@@ -10,7 +10,7 @@ import numpy as np
 
 from snncc.functions.onnx.graph import Graph
 from snncc.functions.onnx.linear import padded
-from snncc.ir.base import Node
+from snncc.neurons.node import Node
 
 Emitter = Callable[..., str]
 

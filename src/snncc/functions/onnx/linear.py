@@ -18,7 +18,7 @@ import numpy.typing as npt
 from snncc.functions.numpy import ops as numpy_ops
 from snncc.functions.numpy.ops import along
 from snncc.functions.onnx.graph import Graph
-from snncc.ir.base import Node
+from snncc.neurons.node import Node
 
 Array: TypeAlias = npt.NDArray[Any]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from snncc.functions.onnx.graph import Graph
-from snncc.ir.base import Node
+from snncc.neurons.node import Node
 
 #: ONNX's names of the activations, and which of alpha and beta each takes.
 ACTIVATIONS = {

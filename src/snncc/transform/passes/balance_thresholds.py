@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from snncc.ir.network import Array, Network
-from snncc.ir.nodes import IF, NEURONS, Clip, LeakyIF, MultiThreshold, Neuron
+from snncc.ir.nodes import IF, Clip, LeakyIF, MultiThreshold, Neuron
 from snncc.transform.base import Context, Fidelity, Granularity, transform
 
 Percentile = Annotated[float, msgspec.Meta(gt=0, le=100)]
@@ -18,7 +18,7 @@ Percentile = Annotated[float, msgspec.Meta(gt=0, le=100)]
 
 def neurons(net: Network) -> list[Neuron]:
     """The neurons of a network."""
-    return [node for node in net.nodes if isinstance(node, NEURONS)]
+    return [node for node in net.nodes if isinstance(node, Neuron)]
 
 
 def levels_of(node: Neuron) -> int:

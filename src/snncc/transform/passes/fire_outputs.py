@@ -9,7 +9,7 @@ import msgspec
 
 from snncc.errors import RecipeError
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS, LeakyIF, MsatIF, Node
+from snncc.ir.nodes import LeakyIF, MsatIF, Neuron, Node
 from snncc.neurons.random import stream_key
 from snncc.transform.base import Context, Fidelity, transform
 
@@ -31,14 +31,14 @@ def fire_outputs(net: Network, ctx: Context, *, readout: Literal["spikes", "memb
     """
     if readout == "membrane":
         return net
-    neurons = [node for node in net.nodes if isinstance(node, NEURONS)]
+    neurons = [node for node in net.nodes if isinstance(node, Neuron)]
     if not neurons or isinstance(neurons[-1], LeakyIF):
         raise RecipeError("fire_outputs: there is no neuron to copy for the outputs", cure="leave fire_outputs out")
     if net.arrays[neurons[-1].threshold].ndim:
         raise RecipeError("fire_outputs: thresholds are set already", cure="put it before the pass that sets them")
 
     def change(node: Node) -> Node | list[Node]:
-        if node.name not in net.outputs or isinstance(node, NEURONS) or node.name not in net.varying:
+        if node.name not in net.outputs or isinstance(node, Neuron) or node.name not in net.varying:
             return node
         if not net.is_linear(node) or net.consumers[node.name]:
             raise RecipeError(

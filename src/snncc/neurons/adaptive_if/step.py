@@ -7,10 +7,14 @@ https://github.com/BrainCog-X/Brain-Cog.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from snncc.neurons.adaptive_if.node import AdaptiveIF
+from snncc.neurons.node import Place
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -60,46 +64,14 @@ def adaptive_if_step(
     return (s * c if subtract == "graded" else s), u
 
 
-def msat_threshold(
-    d: Array,
-    x: Array,
-    *,
-    alpha: float,
-    k_a: float,
-    k_i: float,
-    c: float,
-    tau_mp: float,
-    tau_rd: float,
-    v_t: float,
-    dtt: bool,
-    det: bool,
-) -> Array:
-    """The threshold of MSAT after the first step, in units of the layer's maximum.
-
-        th = sigmoid(DTT + DET);  DTT = tau_mp (alpha d + v_t + k_a ln(1 + exp(d / k_i)));  DET = tau_rd exp(-x / c)
-
-    d: the last residual minus the mean of the residuals so far; x: the current. A part that is off is 0; th = 1
-    without both.
-    """
-    if not (dtt or det):
-        return np.ones_like(d)
-    total = np.zeros_like(d)
-    if dtt:
-        total = total + tau_mp * (alpha * d + v_t + k_a * np.logaddexp(d.dtype.type(0), d / k_i))
-    if det:
-        total = total + tau_rd * np.exp(np.minimum(-x / c, 50))  # at 50 the sigmoid is 1 for long
-    return np.asarray(1 / (1 + np.exp(-total)), d.dtype)
-
-
-def msat_step(v: Array, x: Array, th: Array, *, burst: int, keep: Array | None = None) -> tuple[Array, Array]:
-    """One step of MSAT in units of the layer's maximum; returns (th z, v).
-
-        v <- v + x;  z = min(burst, floor(v / th)), at least 0, and 0 where not `keep`;  v <- v - th z
-
-    A spike that is not kept leaves its charge. A threshold never is 0, as a sigmoid is positive; fires at v >= th.
-    """
-    v = v + x
-    z = (v >= th).astype(v.dtype) if burst == 1 else np.clip(np.floor(v / th), 0, burst)
-    z = z if keep is None else z * keep
-    y = np.asarray(th * z, v.dtype)
-    return y, v - y
+def step(node: AdaptiveIF, current: Array, state: Any, arrays: Mapping[str, Array], place: Place) -> tuple[Array, Any]:
+    """One step of a node; the state is u and c, one number per sample or one for all."""
+    threshold, at = arrays[node.threshold], node.placed(place)
+    samples, axis = at["samples"], at["axis"]
+    u, c = state or (np.zeros_like(current) + arrays[node.v_init], np.full(samples, node.eta, current.dtype))
+    if node.adapt:
+        c = adapted(c, current, threshold=threshold, eta=node.eta, rule=node.rule, samples=samples, axis=axis)
+    shape = [-1 if i == axis else 1 for i in range(current.ndim)]
+    factor = np.repeat(c, current.shape[axis] // samples).reshape(shape)
+    z, u = adaptive_if_step(u, current, factor, threshold=threshold, subtract=node.subtract)
+    return z * arrays[node.amplitude], (u, c)

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from snncc.neurons.integrate_and_fire.node import IF
+from snncc.neurons.node import Place
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -31,3 +35,10 @@ def if_step(
         z = (np.clip(np.floor(u / np.where(alive, threshold, 1)), 0, burst) * alive).astype(u.dtype)
     u = u - z * threshold if reset == "subtract" else np.where(z > 0, 0, u).astype(u.dtype)
     return z, u
+
+
+def step(node: IF, current: Array, state: Any, arrays: Mapping[str, Array], place: Place) -> tuple[Array, Any]:
+    """One step of a node; the state is u."""
+    (u,) = state or (np.zeros_like(current) + arrays[node.v_init],)
+    z, u = if_step(u, current, threshold=arrays[node.threshold], reset=node.reset, burst=node.burst)
+    return z * arrays[node.amplitude], (u,)

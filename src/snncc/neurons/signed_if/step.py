@@ -6,10 +6,14 @@ Sources: doi:10.3389/fnins.2022.918793 (QFFS), https://github.com/ppppps/ANN2SNN
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from snncc.neurons.node import Place
+from snncc.neurons.signed_if.node import CentredIF, SignedIF
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -64,29 +68,20 @@ def centred_if_step(
     return signed_if_step(u, n, current, threshold=threshold, negative="early", cap=None, levels=levels)
 
 
-def leaky_if_step(
-    u: Array,
-    n: Array,
-    current: Array,
-    *,
-    threshold: Array,
-    negative: Literal["signed", "early"],
-    levels: int,
-) -> tuple[Array, Array, Array]:
-    """One step of the two-sided signed IF neuron, whose count n may be negative; returns (z, u, n).
-
-    As `signed_if_step` without the condition n > 0; the value emitted is phi(n[t]) - phi(n[t-1]), see `phi`.
-    """
-    u = u + current
-    alive = threshold > 0
-    if levels == 1:
-        below = (u < 0) if negative == "early" else (u <= -threshold)
-        z = ((u >= threshold).astype(u.dtype) - below.astype(u.dtype)) * alive
-    else:
-        z = np.clip(np.floor(u / np.where(alive, threshold, 1)), -levels, levels) * alive
-    return z, u - z * threshold, n + z
+def step(node: SignedIF, current: Array, state: Any, arrays: Mapping[str, Array], place: Place) -> tuple[Array, Any]:
+    """One step of a node; the state is u and n."""
+    u, n = state or (np.zeros_like(current) + arrays[node.v_init], np.zeros_like(current))
+    options: dict[str, Any] = node.options()
+    z, u, n = signed_if_step(u, n, current, threshold=arrays[node.threshold], **options)
+    return z * arrays[node.amplitude], (u, n)
 
 
-def phi(n: Array, *, slope: Array) -> Array:
-    """n where n >= 0, slope n below."""
-    return np.where(n >= 0, n, slope * n)
+def centred_step(
+    node: CentredIF, current: Array, state: Any, arrays: Mapping[str, Array], place: Place
+) -> tuple[Array, Any]:
+    """One step of a centred node; the state is u and n."""
+    zeros = np.zeros_like(current)
+    u, n = state or (zeros + arrays[node.v_init], zeros + arrays[node.centre])
+    rest = resting_rate(arrays[node.centre], node.until, place.first_step + 1)
+    z, u, n = centred_if_step(u, n, current, threshold=arrays[node.threshold], rest=rest, levels=node.levels)
+    return (z + rest) * arrays[node.amplitude], (u, n)
