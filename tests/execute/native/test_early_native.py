@@ -9,8 +9,8 @@ import pytest
 from chains import Chain, samples
 from test_engine import BUILT, built
 from test_integers import T, lowered, shortcut, wide
-from test_stretches import between
-from test_stretches import built as built_of_several
+from test_segments import between
+from test_segments import built as built_of_several
 
 from leaving import Leaving, computed, leaves_as_it_would_be
 from snncc.execute.native.executor import NativeExecutor
@@ -28,7 +28,7 @@ def test_floats(build: Callable[[Chain], str]) -> None:
     leaves_as_it_would_be(net, executor, samples(net, LEAST), 7, rtol=1e-12)
 
 
-def test_torch_between_stretches_of_the_c() -> None:
+def test_torch_between_segments_of_the_c() -> None:
     net = built_of_several(between)
     executor = NativeExecutor(net, steps=3, dtype="float64", threads=1)
     assert executor.engine.program.outside

@@ -13,7 +13,7 @@ from snncc import api
 from snncc.data.dataset import Dataset, Preprocessing
 from snncc.execute.executors import ReferenceExecutor, TorchExecutor
 from snncc.execute.native.executor import NativeExecutor
-from snncc.execute.native.program import Move, Pool
+from snncc.execute.native.program import Gather, Pool
 from snncc.execute.protocol import Executor
 from snncc.ir.network import Network
 
@@ -57,6 +57,6 @@ def test_enlargements(data_folder: Path) -> None:
     x = np.random.default_rng(0).uniform(0, 255, (2, 3, 320, 320)).astype(np.float32)
     net, data = converted(data_folder / "models" / "yunet__yunet_n_320_320.onnx", x)
     native = NativeExecutor(net, steps=5, dtype="float64", threads=1)
-    assert any(isinstance(step, Move) for step in native.engine.program.steps)
+    assert any(isinstance(step, Gather) for step in native.engine.program.steps)
     torch_engine = TorchExecutor(net, device="cpu", steps=5, dtype=torch.float64)
     agree(native, torch_engine, next(data.batches(1)))

@@ -10,7 +10,7 @@ from snncc.execute.native.buffers import Buffers
 from snncc.execute.native.emitter import Emitter
 from snncc.execute.native.layers import emit_layer
 from snncc.execute.native.names import C_TYPES, LOWEST, QUOTIENT, Places, comment, conv_text, template
-from snncc.execute.native.program import Layer, Move, NumberType, Pool, Program, Route, Step, Value
+from snncc.execute.native.program import Gather, Layer, NumberType, Pool, Program, Route, Step, Value
 from snncc.ir.network import Array
 
 
@@ -36,7 +36,7 @@ def emit_step(emitter: Emitter, number: int, step: Step) -> str:
     elif isinstance(step, Pool):
         body = emit_pool(emitter, step)
     else:
-        body = emit_move(emitter, step)
+        body = emit_gather(emitter, step)
     text = comment(step)
     return f"/* {text} */\nstatic void step_{number}(const struct run *r)\n{{\n{body}{counting(emitter, step.out)}}}\n"
 
@@ -77,7 +77,7 @@ def emit_pool(emitter: Emitter, step: Pool) -> str:
     )
 
 
-def emit_move(emitter: Emitter, step: Move) -> str:
+def emit_gather(emitter: Emitter, step: Gather) -> str:
     """Entries moved by tables."""
     made = emitter.places[step.out.node.name]
     kernel = "move_spikes" if step.out.spikes else "move_values"
@@ -110,7 +110,7 @@ def emit(program: Program, arrays: Mapping[str, Array], dtype: NumberType, route
         template("gather.c"),
         template("route.c"),
         template("diagonal.c"),
-        template("moves.c"),
+        template("gathers.c"),
         template("pool.c"),
         *emitter.kernels.values(),
     ]

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from snncc.execute.native.buffers import aligned
 from snncc.execute.native.emit import Source, emit
+from snncc.execute.native.gathers import without_chains
 from snncc.execute.native.layout import steady_values
 from snncc.execute.native.lower import lower
-from snncc.execute.native.moves import without_chains
-from snncc.execute.native.program import Grid, NumberType, Program, Route, Stretch, UnsupportedNode, Value
+from snncc.execute.native.program import Grid, NumberType, Program, Route, Segment, UnsupportedNode, Value
 from snncc.execute.protocol import Undecided
 from snncc.execute.torch.early_exit import PIECE, advance_undecided
 from snncc.execute.torch.engine import Engine
@@ -158,8 +158,8 @@ class Memory:
                 rows[to] = rows[which[to]]
         self.samples = len(which)
 
-    def call(self, stretch: Stretch, gates: Array, rested: Array, *, counting: bool = True) -> None:
-        """Run a stretch over as many steps as there are gates; rested: how many of `until` had passed at each step."""
+    def call(self, segment: Segment, gates: Array, rested: Array, *, counting: bool = True) -> None:
+        """Run a segment over as many steps as there are gates; rested: how many of `until` had passed at each step."""
         gate, rested = gates.astype(self.engine.dtype), rested.astype(self.engine.dtype)
         run = Run(
             images=self.samples,
@@ -174,8 +174,8 @@ class Memory:
             counting=counting,
             fresh=self.fresh,
             tiles=self.engine.tiles.ctypes.data,
-            first=stretch.first,
-            last=stretch.last,
+            first=segment.first,
+            last=segment.last,
         )
         self.engine.function(ctypes.byref(run))
 
@@ -245,11 +245,11 @@ class NativeSession(Session):
         self.computed += self.samples * (end - begin)
         self.begin, gates, values = begin, self.gates(begin, end), dict(self.steady)
         rested = np.minimum(np.arange(begin, end + 1), engine.program.until)
-        for stretch in engine.program.stretches:
-            for node in stretch.outside:
+        for segment in engine.program.segments:
+            for node in segment.outside:
                 self.outside(node, values, gates)
-            self.memory.call(stretch, gates.numpy(), rested, counting=self.count)
-            for value in stretch.between:
+            self.memory.call(segment, gates.numpy(), rested, counting=self.count)
+            for value in segment.between:
                 values[value.node.name] = Series(fold(self.memory.series(value, rested), 0), "series")
         self.memory.fresh = False
         for name, value in engine.program.values.items():

@@ -24,14 +24,14 @@ def has_grid(node: Node) -> bool:
     return node.batch == 0 and node.shape[0] == 1 and 2 <= len(node.shape) <= 4
 
 
-def moved_on(net: Network, name: str) -> tuple[str, tuple[Node, ...]]:
+def gathered_source(net: Network, name: str) -> tuple[str, tuple[Node, ...]]:
     """A value that is pixels and channels, and what has moved its entries since to a value that is not."""
     node = net[name]
-    moves: list[Node] = []
+    gathers: list[Node] = []
     while isinstance(node, (Reshape, Transpose)) and not has_grid(node):
-        moves.insert(0, node)
+        gathers.insert(0, node)
         node = net[node.inputs[0]]
-    return node.name, tuple(moves)
+    return node.name, tuple(gathers)
 
 
 def by_pixel(array: Array, node: Node) -> Array:
@@ -55,19 +55,19 @@ def steady_values(net: Network) -> frozenset[str]:
     return frozenset(node.name for node in net.nodes if node.name not in moving)
 
 
-def moved_from(net: Network, node: Node, position: int) -> Array:
+def gathered_from(net: Network, node: Node, position: int) -> Array:
     """Where each entry of a moving node comes from in input `position`, -1 where from elsewhere."""
     numbers = []
     for k, name in enumerate(node.inputs):
         if (fixed := net.value_of(name)) is not None:
             numbers.append(fixed)
             continue
-        source, moves = moved_on(net, name)
+        source, gathers = gathered_source(net, name)
         grid = grid_of(net[source])
         laid = np.arange(1, grid.size + 1).reshape(grid.pixels, grid.padded)[:, : grid.channels]
         entries = np.moveaxis(laid, 1, 0).reshape(net[source].shape) * (k == position)
-        for move in moves:
-            entries = evaluate_function(move, [entries], net.arrays, 1.0)
+        for gather in gathers:
+            entries = evaluate_function(gather, [entries], net.arrays, 1.0)
         numbers.append(entries)
     moved = evaluate_function(node, numbers, net.arrays, 1.0)
     out = grid_of(node)

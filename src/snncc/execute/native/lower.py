@@ -10,14 +10,14 @@ from snncc.execute.native.convolutions import LINEAR, convolution_of
 from snncc.execute.native.layout import (
     Current,
     by_pixel,
+    gathered_from,
+    gathered_source,
     grid_of,
-    moved_from,
-    moved_on,
     steady_values,
     ungrouped,
     uniform,
 )
-from snncc.execute.native.program import Addend, Layer, Move, Pool, Program, Term, UnsupportedNode, Value
+from snncc.execute.native.program import Addend, Gather, Layer, Pool, Program, Term, UnsupportedNode, Value
 from snncc.ir.analysis import multiply_accumulates, tail
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import (
@@ -119,7 +119,7 @@ class Lowering:
         if isinstance(node, Differential):
             return self.pool(node)
         if isinstance(node, (Slice, Pad, Reshape, Transpose, Concat, Operator)):
-            return self.move(node)
+            return self.gather(node)
         value = Value(node=node, grid=grid_of(node), negative=True)
         self.layer(node, value, None, node.name)
         return value
@@ -249,7 +249,7 @@ class Lowering:
         )
         return value
 
-    def move(self, node: Node) -> Value:
+    def gather(self, node: Node) -> Value:
         """Entries moved: the table is what the node does to the numbers of the entries."""
         if isinstance(node, Pad) and (node.value != 0 or node.mode != "constant"):
             raise UnsupportedNode(node, "padding with something else than zeros")
@@ -260,8 +260,8 @@ class Lowering:
             names = names[:1]
         if any(name in self.steady for name in names):
             raise UnsupportedNode(node, "steady values beside spikes")
-        sources = tuple(self.value(moved_on(self.net, name)[0]) for name in names)
-        tables = tuple(moved_from(self.net, node, k) for k in range(len(sources)))
+        sources = tuple(self.value(gathered_source(self.net, name)[0]) for name in names)
+        tables = tuple(gathered_from(self.net, node, k) for k in range(len(sources)))
         grid = grid_of(node)
         spikes = all(source.spikes for source in sources)
         value = Value(
@@ -281,7 +281,7 @@ class Lowering:
             value.amplitude = amplitude[0] if uniform(amplitude) else amplitude
         elif any(source.spikes for source in sources):
             raise UnsupportedNode(node, "spikes beside numbers")
-        self.program.steps.append(Move(out=value, sources=sources, tables=tables))
+        self.program.steps.append(Gather(out=value, sources=sources, tables=tables))
         return value
 
 

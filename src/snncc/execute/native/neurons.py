@@ -66,7 +66,7 @@ def neuron_tables(emitter: Emitter, layer: Layer) -> Tables:
     if isinstance(node, LeakyIF):
         if emitter.dtype == "int32":
             raise UnsupportedNode(node, "its slope is no whole number")
-        tables |= {"slope": by_pixel(arrays[node.slope], node), "worth": by_pixel(arrays[node.amplitude], node)}
+        tables |= {"slope": by_pixel(arrays[node.slope], node), "amplitude": by_pixel(arrays[node.amplitude], node)}
     numbers = {}
     for name, table in tables.items():
         fill = NEVER[emitter.dtype] if name == "theta" else 0.0
@@ -166,5 +166,5 @@ def leaky_entry(node: LeakyIF) -> list[str]:
         "const real has = had + s;",
         "u[c] = s == 0 ? v : v - s * theta[c];",
         "n[c] = has;",
-        "y[c] = ((has < 0 ? slope[c] * has : has) - (had < 0 ? slope[c] * had : had)) * worth[c];",
+        "y[c] = ((has < 0 ? slope[c] * has : has) - (had < 0 ? slope[c] * had : had)) * amplitude[c];",
     ]

@@ -169,7 +169,7 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
+class Gather:
     """out[i] = sources[k][tables[k][i]] where that is not -1, else 0; entries are laid out as (pixels, padded)."""
 
     out: Value
@@ -177,11 +177,11 @@ class Move:
     tables: tuple[Array, ...]
 
 
-Step = Layer | Pool | Move
+Step = Layer | Pool | Gather
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stretch:
+class Segment:
     """The steps first..last-1: the nodes that torch computes before them, and their values that torch reads later."""
 
     outside: tuple[Node, ...]
@@ -209,11 +209,11 @@ class Program:
     until: int = 0
 
     @property
-    def stretches(self) -> tuple[Stretch, ...]:
+    def segments(self) -> tuple[Segment, ...]:
         """Torch and the C in turn."""
         firsts = sorted({0, *(number for number, _ in self.outside)})
         return tuple(
-            Stretch(
+            Segment(
                 outside=tuple(node for number, node in self.outside if number == first),
                 first=first,
                 last=last,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Moves of moves as one: slices, pads and reshapes in a row take their entries from where they were first."""
+"""Gathers of gathers as one: slices, pads and reshapes in a row take their entries from where they were first."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from snncc.execute.native.program import Move, Program, Step
+from snncc.execute.native.program import Gather, Program, Step
 
 
-def merged(step: Move, before: dict[str, Move]) -> Move:
-    """A move that reads none of the moves `before` it."""
+def merged(step: Gather, before: dict[str, Gather]) -> Gather:
+    """A gather that reads none of the gathers `before` it."""
     sources, tables = [], []
     for source, table in zip(step.sources, step.tables, strict=True):
         inner = before.get(source.node.name)
@@ -26,15 +26,15 @@ def merged(step: Move, before: dict[str, Move]) -> Move:
 
 
 def without_chains(program: Program) -> Program:
-    """The program without moves that other moves alone read."""
-    before: dict[str, Move] = {}
+    """The program without gathers that other gathers alone read."""
+    before: dict[str, Gather] = {}
     steps: list[Step] = []
     for step in program.steps:
-        if isinstance(step, Move):
+        if isinstance(step, Gather):
             step = before[step.out.node.name] = merged(step, before)
         steps.append(step)
     read = {value.node.name for step in steps for value in step.sources} | program.between | {*program.exports}
-    kept = [not isinstance(step, Move) or step.out.node.name in read for step in steps]
+    kept = [not isinstance(step, Gather) or step.out.node.name in read for step in steps]
     places = np.cumsum([0, *kept]).tolist()
     program.steps = [step for step, keep in zip(steps, kept, strict=True) if keep]
     program.outside = [(places[number], node) for number, node in program.outside]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks of which torch computes some nodes between stretches of generated C: every spike is the reference's."""
+"""Networks of which torch computes some nodes between segments of generated C: every spike is the reference's."""
 
 from __future__ import annotations
 
