@@ -7,6 +7,7 @@ Two bytes of file can cost a hundred bytes of memory once parsed, and protobuf's
 from __future__ import annotations
 
 import functools
+from collections.abc import Container
 
 import onnx
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -41,6 +42,28 @@ def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
     raise _damaged(f"no number at byte {position:,}")
 
 
+def field_end(data: bytes, begin: int, end: int, shallow: bool, known: Container[int]) -> tuple[int, int, int]:
+    """The tag of the field at `begin`, where its content starts and where it ends, inside its message."""
+    tag, start = _varint(data, begin, end)
+    match tag & 7:
+        case 0:
+            _, position = _varint(data, start, end)
+        case 1:
+            position = start + 8
+        case 2:
+            size, start = _varint(data, start, end)
+            position = start + size
+        case 5:
+            position = start + 4
+        case _:
+            raise _damaged(f"no field at byte {begin:,}")
+    if position > end and shallow and tag >> 3 in known:
+        raise UnreadableModel(f"is truncated: {position - end:,} bytes are missing at its end", cure=AGAIN)
+    if position > end:
+        raise _damaged(f"the field at byte {begin:,} is longer than the message around it")
+    return tag, start, position
+
+
 def scan(data: bytes) -> None:
     """Raise UnreadableModel for contradictory lengths, too many or too deep fields, and strings that are not UTF-8.
 
@@ -57,24 +80,7 @@ def scan(data: bytes) -> None:
             fields += 1
             if fields > MAX_FIELDS:
                 raise UnreadableModel(f"holds more than {MAX_FIELDS:,} fields", cure="convert a smaller model")
-            begin = position
-            tag, start = _varint(data, position, end)
-            match tag & 7:
-                case 0:
-                    _, position = _varint(data, start, end)
-                case 1:
-                    position = start + 8
-                case 2:
-                    size, start = _varint(data, start, end)
-                    position = start + size
-                case 5:
-                    position = start + 4
-                case _:
-                    raise _damaged(f"no field at byte {begin:,}")
-            if position > end and depth == 1 and tag >> 3 in known:
-                raise UnreadableModel(f"is truncated: {position - end:,} bytes are missing at its end", cure=AGAIN)
-            if position > end:
-                raise _damaged(f"the field at byte {begin:,} is longer than the message around it")
+            tag, start, position = field_end(data, position, end, depth == 1, known)
             message, is_string = known.get(tag >> 3, (None, False))
             if tag & 7 == 2 and message is not None:
                 parts.append((start, position, message, depth + 1))

@@ -124,15 +124,23 @@ def check_payloads(document: Any, name: str, content: dict[str, bytes]) -> None:
         place = entry.get("path_name")
         if entry.get("use_pickle") is not False or not isinstance(place, str) or f"{folder}/{place}" not in content:
             raise refuse(f"{safe_name(key)!r} is a pickle or not in the archive; pickles are never opened")
-        meta = entry.get("tensor_meta")
-        given = meta.get("sizes") if isinstance(meta, dict) else None
-        sizes = [size.get("as_int") if isinstance(size, dict) else None for size in given or ()]
-        if not isinstance(given, list) or not all(isinstance(s, int) and 0 <= s <= MAX_BYTES for s in sizes):
+        sizes = fixed_sizes(entry.get("tensor_meta"))
+        if sizes is None:
             raise refuse(f"{safe_name(key)!r} has no fixed size")
-        if math.prod(size or 0 for size in sizes) > 8 * len(content[f"{folder}/{place}"]):
+        if math.prod(sizes) > 8 * len(content[f"{folder}/{place}"]):
             raise refuse(f"{safe_name(key)!r} is larger than its data")
     for value, key in walk(document):
         check_text(value, key)
+
+
+def fixed_sizes(meta: Any) -> list[int] | None:
+    """The extents that a tensor's description gives; None where they are not plain numbers."""
+    given = meta.get("sizes") if isinstance(meta, dict) else None
+    if not isinstance(given, list):
+        return None
+    sizes = [size.get("as_int") if isinstance(size, dict) else None for size in given]
+    plain = [size for size in sizes if isinstance(size, int) and 0 <= size <= MAX_BYTES]
+    return plain if len(plain) == len(sizes) else None
 
 
 def check_program(document: dict[str, Any]) -> None:

@@ -17,6 +17,14 @@ from onnx_ir import convenience, traversal
 UNROLL_LIMIT = 20_000
 
 
+def initializer(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
+    """A new constant of a graph."""
+    value = ir.Value(name=name, const_value=ir.tensor(array, name=name), shape=ir.Shape(array.shape))
+    value.dtype = ir.DataType.from_numpy(array.dtype)
+    graph.register_initializer(value)
+    return value
+
+
 class Inliner:
     """Puts copies of a body's nodes in front of a control node of the main graph."""
 
@@ -29,11 +37,7 @@ class Inliner:
     def constant(self, array: np.ndarray) -> ir.Value:
         """A new initializer."""
         self.count += 1
-        name = f"{self.prefix}.constant{self.count}"
-        value = ir.Value(name=name, const_value=ir.tensor(array, name=name), shape=ir.Shape(array.shape))
-        value.dtype = ir.DataType.from_numpy(array.dtype)
-        self.graph.register_initializer(value)
-        return value
+        return initializer(self.graph, f"{self.prefix}.constant{self.count}", array)
 
     def add(self, op: str, inputs: Sequence[ir.Value], name: str, **attributes: int) -> ir.Value:
         """A new node with one output."""
@@ -126,18 +130,20 @@ def joined(inliner: Inliner, pieces: Sequence[ir.Value], axis: int, name: str) -
     return inliner.add("Concat", parts, f"{name}.joined", axis=axis)
 
 
+def trip_count(node: ir.Node, body: ir.Graph) -> int | None:
+    """How often a Loop runs, where that is constant and nothing else ends it."""
+    trips, given = known(node.inputs[0]), node.inputs[1] if len(node.inputs) > 1 else None
+    condition = known(given)
+    if trips is None or not goes_on(body) or (given is not None and condition is None):
+        return None
+    return int(trips.reshape(-1)[0]) if condition is None or condition.reshape(-1)[0] else 0
+
+
 def unroll_loop(model: ir.Model, node: ir.Node) -> bool:
     """A Loop with a constant trip count and no other end."""
     body = node.attributes["body"].as_graph()
-    trips, condition = known(node.inputs[0]), known(node.inputs[1]) if len(node.inputs) > 1 else None
-    if len(node.inputs) > 1 and node.inputs[1] is not None and condition is None:
-        return False
-    starts = condition is None or bool(condition.reshape(-1)[0])
-    if trips is None or not goes_on(body):
-        return False
-    count = int(trips.reshape(-1)[0]) if starts else 0
-    carried = len(body.inputs) - 2
-    if count * size(body) > UNROLL_LIMIT or (count < 1 and len(node.outputs) > carried):
+    carried, count = len(body.inputs) - 2, trip_count(node, body)
+    if count is None or count * size(body) > UNROLL_LIMIT or (count < 1 and len(node.outputs) > carried):
         return False
     inliner = Inliner(model, node)
     true = inliner.constant(np.array(True))
@@ -193,7 +199,7 @@ def merge_branches(model: ir.Model, node: ir.Node) -> bool:
     if known(node.inputs[0]) is not None or node.inputs[0] is None:
         return False
     for value in node.outputs:
-        if value.name and (value.shape is None or not all(isinstance(d, int) for d in value.shape)):
+        if value.name and (value.shape is None or not value.shape.is_static()):
             return False
     inliner = Inliner(model, node)
     yes = inliner.body(node.attributes["then_branch"].as_graph(), [], "then")

@@ -32,32 +32,14 @@ def samples_first(model: onnx.ModelProto, shapes: Mapping[str, Dims] | None = No
 
     Raises UnsupportedModel naming every extent that is left open, UsageError for a `shapes` entry that does not fit.
     """
-    source = onnx.ModelProto()
-    source.CopyFrom(model)
-    if source.functions:
-        inner = ir.from_proto(source)
-        common.InlinePass()(inner)
-        source = ir.to_proto(inner)
-    graph = source.graph
-    weights = {tensor.name for tensor in graph.initializer} | {t.values.name for t in graph.sparse_initializer}
-    infos = {info.name: info for info in graph.input if info.name not in weights}
-    shapes = shapes or {}
-    if unknown := sorted(set(shapes) - set(infos)):
-        raise UsageError(f"--shape: the graph has no input {unknown[0]!r}", cure=f"inputs: {', '.join(infos)}")
-    problems: list[Problem] = []
-    for output in graph.output:
-        if output.name in infos:
-            reason = "is the graph's own input: nothing computes it"
-            problems.append(Problem(node=output.name, operator="output", reason=reason, cure="export without it"))
-    found = {name: resolved(info, shapes.get(name), problems) for name, info in infos.items()}
-    if problems:
-        raise UnsupportedModel(problems)
-    first = [name for name, (_, axis) in found.items() if axis is not None]
+    source = inlined(model)
+    graph, shapes = source.graph, shapes or {}
+    infos, found = inputs_of(graph, shapes)
+    several = any(axis is not None for _, axis in found.values())
     for name, (dims, axis) in found.items():
-        if axis is None and first and name not in shapes and len(dims) > 1 and dims[1] == 1:
-            axis = 1
-        if dims or axis is not None or not first:  # a number is shared by all samples of the other inputs
-            put_samples_first(source, infos[name], dims, axis)
+        second = several and name not in shapes and dims[1:2] == [1]
+        if dims or not several:  # a number is shared by all samples of the other inputs
+            put_samples_first(source, infos[name], dims, 1 if axis is None and second else axis)
     # What exporters wrote about later shapes no longer holds.
     del graph.value_info[:]
     for info in graph.output:
@@ -65,41 +47,75 @@ def samples_first(model: onnx.ModelProto, shapes: Mapping[str, Dims] | None = No
     return source
 
 
+Inputs = tuple[dict[str, onnx.ValueInfoProto], dict[str, tuple[list[int], int | None]]]
+
+
+def inputs_of(graph: onnx.GraphProto, shapes: Mapping[str, Dims]) -> Inputs:
+    """The inputs by name, and of each the extents of one sample and the samples' axis."""
+    weights = {tensor.name for tensor in graph.initializer} | {t.values.name for t in graph.sparse_initializer}
+    infos = {info.name: info for info in graph.input if info.name not in weights}
+    if unknown := sorted(set(shapes) - set(infos)):
+        raise UsageError(f"--shape: the graph has no input {unknown[0]!r}", cure=f"inputs: {', '.join(infos)}")
+    reason, cure = "is the graph's own input: nothing computes it", "export without it"
+    idle = [output.name for output in graph.output if output.name in infos]
+    problems = [Problem(node=name, operator="output", reason=reason, cure=cure) for name in idle]
+    found = {name: resolved(info, shapes.get(name), problems) for name, info in infos.items()}
+    if problems:
+        raise UnsupportedModel(problems)
+    return infos, found
+
+
+def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of a model without functions."""
+    source = onnx.ModelProto()
+    source.CopyFrom(model)
+    if source.functions:
+        inner = ir.from_proto(source)
+        common.InlinePass()(inner)
+        source = ir.to_proto(inner)
+    return source
+
+
 def resolved(info: onnx.ValueInfoProto, given: Dims | None, problems: list[Problem]) -> tuple[list[int], int | None]:
     """The extents of one sample and the samples' axis of one input; what is open is a problem."""
     name = safe_name(info.name)
     kind = info.type.tensor_type
-    if not kind.HasField("shape") and given is None:
-        problems.append(Problem(node=name, operator="input", reason="has no shape", cure=f"--shape {name}=N,..."))
-        return [], None
     shape = [dim.dim_value or dim.dim_param or "?" for dim in kind.shape.dim]
-    if given is not None and kind.HasField("shape") and len(given) != len(shape):
+    if not kind.HasField("shape"):
+        if given is None:
+            problems.append(Problem(node=name, operator="input", reason="has no shape", cure=f"--shape {name}=N,..."))
+            return [], None
+    elif given is not None and len(given) != len(shape):
         raise UsageError(
             f"--shape {name}: {len(given)} dimensions given, the graph has {len(shape)}",
             cure=f"give all {len(shape)}, for example {name}={','.join(map(str, shape))}",
         )
-    dims: Sequence[int | str] = given if given is not None else shape
-    axis = None
-    if given is not None and BATCH_MARK in given:
-        axis = given.index(BATCH_MARK)
-    elif dims and (not isinstance(dims[0], int) or (dims[0] == 1 and len(dims) > 1) or not isinstance(shape[0], int)):
-        axis = 0
-    extents = [1 if i == axis else d if isinstance(d, int) else -1 for i, d in enumerate(dims)]
-    if axis is None and len(extents) > 1 and extents[0] > 0 and extents[1] == -1 and given is None:
-        axis, extents[1] = 1, 1
-    left = [i for i, d in enumerate(extents) if d <= 0]
-    if left:
-        example = ",".join("N" if i == axis else str(d) if d > 0 else "SIZE" for i, d in enumerate(extents))
-        which = f"{'axes' if len(left) > 1 else 'axis'} {', '.join(map(str, left))}"
-        problems.append(
-            Problem(
-                node=name,
-                operator="input",
-                reason=f"{which} of {shown(shape)} is dynamic; only the samples' axis may be",
-                cure=f"--shape {name}={example}",
-            )
-        )
+    axis = samples_axis(shape, given)
+    extents = [1 if i == axis else d if isinstance(d, int) else -1 for i, d in enumerate(given or shape)]
+    if min(extents, default=1) <= 0:
+        problems.append(left_open(name, shape, extents, axis))
     return extents, axis
+
+
+def left_open(name: str, shape: Sequence[int | str], extents: Sequence[int], axis: int | None) -> Problem:
+    """What is wrong with an input of which more than the samples' axis is open."""
+    left = [i for i, d in enumerate(extents) if d <= 0]
+    example = ",".join("N" if i == axis else str(d) if d > 0 else "SIZE" for i, d in enumerate(extents))
+    which = f"{'axes' if len(left) > 1 else 'axis'} {', '.join(map(str, left))}"
+    reason = f"{which} of {shown(shape)} is dynamic; only the samples' axis may be"
+    return Problem(node=name, operator="input", reason=reason, cure=f"--shape {name}={example}")
+
+
+def samples_axis(shape: Sequence[int | str], given: Dims | None) -> int | None:
+    """The axis marked in what is given; else axis 0 where it is free or 1 beside others, else axis 1 where it is."""
+    dims = shape if given is None else given
+    if BATCH_MARK in (given or ()):
+        return dims.index(BATCH_MARK)
+    if not dims:
+        return None
+    if isinstance(dims[0], str) or isinstance(shape[0], str) or (dims[0] == 1 and len(dims) > 1):
+        return 0
+    return 1 if given is None and len(dims) > 1 and isinstance(dims[1], str) else None
 
 
 def shown(shape: Sequence[int | str]) -> str:

@@ -20,9 +20,7 @@ LIKE_INPUT = frozenset(
 
 def known_shape(value: ir.Value | None) -> tuple[int, ...] | None:
     """A value's shape where all of it is known."""
-    if value is None or value.shape is None or not all(isinstance(d, int) for d in value.shape):
-        return None
-    return tuple(d for d in value.shape if isinstance(d, int))
+    return None if value is None or value.shape is None or not value.shape.is_static() else value.shape.numpy()
 
 
 def known(node: ir.Node, position: int) -> np.ndarray | None:
@@ -44,7 +42,7 @@ def compressed(node: ir.Node, shape: tuple[int, ...]) -> tuple[int, ...] | None:
 
 def missing_shape(node: ir.Node) -> tuple[int, ...] | None:
     """The shape of a node's first output where the library leaves it open and it is known."""
-    shape = known_shape(node.inputs[0] if node.inputs else None)
+    shape = input_shape(node)
     if shape is None:
         return None
     if node.op_type in LIKE_INPUT:
@@ -60,7 +58,7 @@ def missing_shape(node: ir.Node) -> tuple[int, ...] | None:
 
 def count_from_front(node: ir.Node) -> bool:
     """Count the axes of a node from the front; whether any was negative."""
-    shape, changed = known_shape(node.inputs[0] if node.inputs else None), False
+    shape, changed = input_shape(node), False
     for name in ("axis", "axes"):
         given = node.attributes.get(name)
         if shape is None or given is None or given.type not in (ir.AttributeType.INT, ir.AttributeType.INTS):
@@ -86,9 +84,7 @@ def without_negative_axes(model: ir.Model) -> None:
                 if node.op_type == "Unsqueeze":
                     break
         if changed:
-            for node in model.graph:
-                for value in node.outputs:
-                    value.shape = None
+            forget_shapes(model)
             common.ShapeInferencePass()(model)
 
 
@@ -103,24 +99,30 @@ def infer_shapes(model: ir.Model) -> None:
     if max(model.opset_imports.get("", 0), model.opset_imports.get("ai.onnx", 0)) < 11:
         without_negative_axes(model)
     while any(close_ceiling(node, shape[2:]) for node in model.graph if (shape := input_shape(node))):
-        for value in (value for node in model.graph for value in node.outputs):
+        forget_shapes(model)
+        common.ShapeInferencePass()(model)
+    while sum(fill_in(model, node) for node in model.graph):
+        common.ShapeInferencePass()(model)
+
+
+def forget_shapes(model: ir.Model) -> None:
+    """Take the shape of every value that a node computes."""
+    for node in model.graph:
+        for value in node.outputs:
             value.shape = None
-        common.ShapeInferencePass()(model)
-    while True:
-        found = False
-        for node in model.graph:
-            out = node.outputs[0] if node.outputs else None
-            open_shape = out is not None and (out.shape is None or not all(isinstance(d, int) for d in out.shape))
-            if out is None or not open_shape:
-                continue
-            measured = measured_shapes(node, model.opset_imports) or ()
-            for value, (dims, kind) in zip(node.outputs, measured, strict=False):
-                value.shape, value.dtype, found = ir.Shape(dims), kind, True
-            if node.domain not in ("", "ai.onnx"):
-                continue
-            shape = missing_shape(node)
-            if shape is not None and node.inputs[0] is not None and node.inputs[0].dtype is not None:
-                out.shape, out.dtype, found = ir.Shape(shape), node.inputs[0].dtype, True
-        if not found:
-            return
-        common.ShapeInferencePass()(model)
+
+
+def fill_in(model: ir.Model, node: ir.Node) -> bool:
+    """Give a node's outputs the shapes that the library leaves open; whether any was found."""
+    if not node.outputs or known_shape(node.outputs[0]) is not None:
+        return False
+    measured = measured_shapes(node, model.opset_imports) or ()
+    for value, (dims, kind) in zip(node.outputs, measured, strict=False):
+        value.shape, value.dtype = ir.Shape(dims), kind
+    if node.domain not in ("", "ai.onnx"):
+        return bool(measured)
+    shape, first = missing_shape(node), node.inputs[0] if node.inputs else None
+    if shape is None or first is None or first.dtype is None:
+        return bool(measured)
+    node.outputs[0].shape, node.outputs[0].dtype = ir.Shape(shape), first.dtype
+    return True

@@ -14,6 +14,7 @@ import onnx_ir as ir
 from onnx_ir import convenience
 from onnx_ir.passes import common
 
+from snncc.frontend.normal.control import initializer
 from snncc.frontend.normal.shapes import known_shape
 
 
@@ -28,38 +29,48 @@ def unflattened(model: ir.Model) -> ir.Model | None:
     return copy
 
 
-def rewrite(model: ir.Model, gemm: ir.Node) -> bool:
-    """Replace one Gemm between two Reshapes that undo one another; whether it was one."""
-    rows, weight, bias = (*gemm.inputs, None)[:3]
+def between_reshapes(gemm: ir.Node) -> tuple[ir.Value, ir.Node] | None:
+    """What is flattened in front of a Gemm and the Reshape behind it, where it stands between two."""
+    rows, output = gemm.inputs[0], gemm.outputs[0]
     before = None if rows is None else rows.producer()
-    uses = list(gemm.outputs[0].uses())
-    after = uses[0].node if len(uses) == 1 and not gemm.outputs[0].is_graph_output() else None
-    if before is None or after is None or {before.op_type, after.op_type} != {"Reshape"}:
-        return False
-    source, result = before.inputs[0], after.outputs[0]
-    flat, wanted = known_shape(rows), known_shape(result)
-    if source is None or flat is None or wanted is None or gemm.attributes.get_int("transA"):
-        return False
-    if weight is None or weight.const_value is None or (bias is not None and bias.const_value is None):
-        return False
+    uses = list(output.uses())
+    if before is None or len(uses) != 1 or output.is_graph_output():
+        return None
+    after, source = uses[0].node, before.inputs[0]
+    return (source, after) if source is not None and before.op_type == after.op_type == "Reshape" else None
+
+
+def operands(gemm: ir.Node) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """The constant matrix (in, out) and the bias (out,) of a Gemm on rows; None where it has others."""
+    weight, bias = (*gemm.inputs[1:], None)[:2]
+    if weight is None or weight.const_value is None or gemm.attributes.get_int("transA"):
+        return None
     matrix = weight.const_value.numpy() * np.float32(gemm.attributes.get_float("alpha", 1.0))
     matrix = np.ascontiguousarray(matrix.T if gemm.attributes.get_int("transB", 0) else matrix)
-    if flat != (math.prod(wanted[:-1]), len(matrix)) or wanted[-1] != matrix.shape[1]:
+    if bias is None:
+        return matrix, None
+    if bias.const_value is None:
+        return None
+    added = bias.const_value.numpy() * np.float32(gemm.attributes.get_float("beta", 1.0))
+    if added.ndim and added.size != added.shape[-1]:
+        return None  # a bias that differs from row to row
+    return matrix, added.reshape(-1)
+
+
+def rewrite(model: ir.Model, gemm: ir.Node) -> bool:
+    """Replace one Gemm between two Reshapes that undo one another; whether it was one."""
+    place, constants = between_reshapes(gemm), operands(gemm)
+    if place is None or constants is None:
         return False
-    added = None
-    if bias is not None and bias.const_value is not None:
-        added = bias.const_value.numpy() * np.float32(gemm.attributes.get_float("beta", 1.0))
-        if added.ndim and added.size != added.shape[-1]:
-            return False  # a bias that differs from row to row
-        added = added.reshape(-1)
+    (source, after), (matrix, bias) = place, constants
+    result = after.outputs[0]
+    flat, wanted = known_shape(gemm.inputs[0]), known_shape(result)
+    if wanted is None or flat != (math.prod(wanted[:-1]), len(matrix)) or wanted[-1] != matrix.shape[1]:
+        return False
     name = str(result.name)
 
     def constant(suffix: str, array: np.ndarray) -> ir.Value:
-        own = f"{name}.{suffix}"
-        value = ir.Value(name=own, const_value=ir.tensor(array, name=own), shape=ir.Shape(array.shape))
-        value.dtype = ir.DataType.from_numpy(array.dtype)
-        model.graph.register_initializer(value)
-        return value
+        return initializer(model.graph, f"{name}.{suffix}", array)
 
     def put(op: str, inputs: list[ir.Value], extents: tuple[int, ...], suffix: str) -> ir.Value:
         out = ir.Value(name=f"{name}.{suffix}", shape=ir.Shape(extents), type=result.type)
@@ -70,8 +81,8 @@ def rewrite(model: ir.Model, gemm: ir.Node) -> bool:
     shape = (*wanted[:-1], len(matrix))
     x = put("Reshape", [source, constant("shape", np.array(shape, np.int64))], shape, "rows")
     y = put("MatMul", [x, constant("weight", matrix)], wanted, "product")
-    if added is not None:
-        y = put("Add", [y, constant("bias", added)], wanted, "sum")
+    if bias is not None:
+        y = put("Add", [y, constant("bias", bias)], wanted, "sum")
     result.name = f"{name}.before"
     y.name = name
     convenience.replace_all_uses_with(result, y, replace_graph_outputs=True)

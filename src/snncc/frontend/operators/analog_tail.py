@@ -6,6 +6,8 @@ They and all that depends on them are cut off as a model of its own; the network
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx_ir as ir
 from onnx_ir import convenience
@@ -36,21 +38,20 @@ def may_start(node: ir.Node) -> bool:
     return node.domain not in ("", "ai.onnx") or node.op_type in BY_ENTRIES or node.op_type.startswith(OF_SEVERAL)
 
 
+def is_read(value: ir.Value) -> bool:
+    """Whether anything reads a value."""
+    return bool(value.name) and (bool(value.uses()) or value.is_graph_output())
+
+
 def is_open(value: ir.Value) -> bool:
     """Whether something reads a value that is no array of a known shape."""
-    used = bool(value.name) and (bool(value.uses()) or value.is_graph_output())
     several = isinstance(value.type, (ir.SequenceType, ir.OptionalType))
-    return used and (several or known_shape(value) is None)
+    return is_read(value) and (several or known_shape(value) is None)
 
 
-def split(model: ir.Model) -> tuple[ir.Model, AnalogTail, Array] | None:
-    """The graph in front of the tail, the tail and its serialized model; None where there is none that runs.
-
-    Random operators make no tail, nor does what onnxruntime refuses or what gives no arrays. `model` is left as it is.
-    """
-    graph, starts = model.graph, list[ir.Node]()
-    nodes: list[ir.Node] = []
-    behind: set[ir.Value] = set()
+def depending(graph: ir.Graph) -> tuple[list[ir.Node], list[ir.Node], set[ir.Value]]:
+    """The nodes where such shapes begin, these and all nodes that depend on them, and the values of those."""
+    starts, nodes, behind = list[ir.Node](), list[ir.Node](), set[ir.Value]()
     for node in graph:
         depends = any(value in behind for value in read_by(node))
         if not depends and may_start(node) and any(map(is_open, node.outputs)):
@@ -59,25 +60,54 @@ def split(model: ir.Model) -> tuple[ir.Model, AnalogTail, Array] | None:
             continue
         nodes.append(node)
         behind.update(node.outputs)
+    return starts, nodes, behind
+
+
+def is_array(value: ir.Value) -> bool:
+    """Whether a value is an array of numbers."""
+    return isinstance(value.type, ir.TensorType) and value.dtype != ir.DataType.STRING
+
+
+def names(values: Sequence[ir.Value]) -> tuple[str, ...]:
+    """The values' names."""
+    return tuple(str(value.name) for value in values)
+
+
+def given(node: ir.Node) -> list[ir.Value]:
+    """The values that a node reads, constants aside."""
+    return [value for value in read_by(node) if value.const_value is None]
+
+
+def weights_of(node: ir.Node) -> int:
+    """How many weights a node holds."""
+    constants = [v.const_value for v in read_by(node) if v.const_value is not None]
+    return sum(constant.size for constant in constants) if node.op_type in WEIGHTED else 0
+
+
+def split(model: ir.Model) -> tuple[ir.Model, AnalogTail, Array] | None:
+    """The graph in front of the tail, the tail and its serialized model; None where there is none that runs.
+
+    Random operators make no tail, nor does what onnxruntime refuses or what gives no arrays. `model` is left as it is.
+    """
+    starts, nodes, behind = depending(model.graph)
+    graph = model.graph
     computed = [value for value in graph.outputs if value in behind]
-    arrays = all(isinstance(v.type, ir.TensorType) and v.dtype != ir.DataType.STRING for v in computed)
-    if not computed or not arrays or any(node.op_type in RANDOM for node in nodes):
+    if not computed or not all(map(is_array, computed)) or RANDOM & {node.op_type for node in nodes}:
         return None
-    weights = [v.const_value for n in nodes if n.op_type in WEIGHTED for v in read_by(n) if v.const_value is not None]
-    read = dict.fromkeys(v for n in nodes for v in read_by(n) if v not in behind and v.const_value is None)
+    read = list(dict.fromkeys(v for n in nodes for v in given(n) if v not in behind))
     try:
-        blob = serialized(model, [*read], computed)
+        blob = serialized(model, read, computed)
         foreign_session(blob.tobytes())
     except ORT_ERRORS:
         return None
     tail = AnalogTail(
-        inputs=tuple(str(value.name) for value in read),
-        outputs=tuple(str(value.name) for value in computed),
+        inputs=names(read),
+        outputs=names(computed),
         starts=tuple(sorted({node.op_type for node in starts})),
         operators=len(nodes),
-        weights=sum(constant.size for constant in weights),
+        weights=sum(weights_of(node) for node in nodes),
     )
-    ends = dict.fromkeys([*(value for value in graph.outputs if value not in behind), *read])
+    ends = dict.fromkeys(value for value in [*graph.outputs, *read] if value not in behind)
     return piece(model, list(graph.inputs), [*ends]), tail, blob
 
 

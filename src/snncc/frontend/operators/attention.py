@@ -115,59 +115,36 @@ def attention(
     softmax_precision: int | None = None,
 ) -> list[Node | None]:
     """softmax(scale Q K^T + bias) V per head; a query that may see nothing gives 0."""
-    results: list[Node | None] = [None] * len(g.results)
-    name = (g.results[0][0] or g.out) if g.results else g.out
-    g.out = name
+    outputs = [name for name, _, _ in g.results] + [""] * (4 - len(g.results))
+    name = g.out = outputs[0] or g.out
     inputs = [g.node(x, n) for x, n in ((query, "query"), (key, "key"), (value, "value"))]
-    flat = len(inputs[0].shape) == 3
     q = with_heads(g, inputs[0], q_num_heads, "query")
     k, v = with_heads(g, inputs[1], kv_num_heads, "key"), with_heads(g, inputs[2], kv_num_heads, "value")
-    past = 0
-    for i, before in ((1, past_key), (2, past_value)):
-        now = k if i == 1 else v
-        own = g.results[i][0] if i < len(g.results) else ""
-        if before is not None:
-            old = g.node(before, "past")
-            past = old.shape[2]
-            shape = (now.shape[0], now.shape[1], past + now.shape[2], now.shape[3])
-            value_named(g, own or f"{name}.present{i}", shape)
-            now = results[i] = concat(g, old, now, axis=2)
-        elif own:
-            results[i] = g.reshape(now, now.shape, name=own, batch=now.batch)
-        k, v = (now, v) if i == 1 else (k, now)
+    before = k.shape[2]
+    k, present_key = with_past(g, k, past_key, outputs[1], f"{name}.present1")
+    v, present_value = with_past(g, v, past_value, outputs[2], f"{name}.present2")
     value_named(g, name, q.shape)
     heads, queries, keys, groups = q.shape[1], q.shape[2], k.shape[2], k.shape[1]
-    bias = attention_bias(
-        g, attn_mask, nonpad_kv_seqlen, queries, keys, past, bool(is_causal), left_window_size, right_window_size
-    )
+    window = (bool(is_causal), left_window_size, right_window_size)
+    bias = attention_bias(g, attn_mask, nonpad_kv_seqlen, queries, keys, keys - before, *window)
     value_named(g, name, q.shape)
     scores = product(g, q, g.transpose(k, (0, 1, 3, 2), name=g.fresh("keys")), groups, g.fresh("products"))
     factor = np.float32(1 / math.sqrt(q.shape[3]) if scale is None else scale)
     value_named(g, g.fresh("scores"), scores.shape)
-    exposed: list[Node | None] = [g.affine(scores, np.asarray(factor), None)]
-    scores = exposed[0]  # type: ignore[assignment]
-    if softcap > 0:
-        for op, c in (("scale", 1 / softcap), ("tanh", 0.0), ("scale", softcap)):
-            value_named(g, f"{name}.cap", scores.shape)
-            g.out = g.fresh(op)
-            scores = (
-                g.elementwise("tanh", scores) if op == "tanh" else g.affine(scores, np.full(1, c, np.float32), None)
-            )
-    exposed.append(scores)
-    if len(g.results) > 3 and g.results[3][0] and qk_matmul_output_mode == 2 and bias is not None:
+    scores = capped(g, g.affine(scores, np.asarray(factor), None), softcap, name)
+    shown = scores
+    if outputs[3] and qk_matmul_output_mode == 2 and bias is not None:
         value_named(g, g.fresh("masked"), scores.shape)
-        exposed.append(g.sum([scores, bias], (1.0, 1.0)))
+        shown = g.sum([scores, bias], (1.0, 1.0))
     value_named(g, g.fresh("weights"), scores.shape)
-    if bias is None:
-        weights: Node = g.operator("softmax", scores, batch=scores.batch, axes=(3,))
-    else:
-        both, batch = g.aligned([scores, bias], scores.shape)
-        weights = g.operator("masked_softmax", *both, batch=batch)
-    if len(g.results) > 3 and g.results[3][0]:
-        stage = {0: exposed[1], 1: exposed[1], 2: exposed[-1], 3: weights}[qk_matmul_output_mode] or weights
-        results[3] = g.reshape(stage, stage.shape, name=g.results[3][0], batch=stage.batch)
-    if not g.results[0][0]:
+    weights = softmax_of(g, scores, bias)
+    results: list[Node | None] = [None, present_key, present_value, None]
+    if outputs[3]:
+        stage = weights if qk_matmul_output_mode == 3 else shown
+        results[3] = g.reshape(stage, stage.shape, name=outputs[3], batch=stage.batch)
+    if not outputs[0]:
         return results
+    flat = len(inputs[0].shape) == 3
     value_named(g, name, g.results[0][1])
     out = product(g, weights, v, groups, g.fresh("by_head") if flat else name)
     if flat:
@@ -175,6 +152,33 @@ def attention(
         out = g.reshape(out, (out.shape[0], queries, heads * v.shape[3]), name=name, batch=out.batch)
     results[0] = out
     return results
+
+
+def with_past(g: Builder, now: Node, past: Operand, output: str, name: str) -> tuple[Node, Node | None]:
+    """Keys or values behind those of earlier calls, and what the node's `output`, if it has one, hands on."""
+    if past is None:
+        return now, g.reshape(now, now.shape, name=output, batch=now.batch) if output else None
+    old = g.node(past, "past")
+    value_named(g, output or name, (*now.shape[:2], old.shape[2] + now.shape[2], now.shape[3]))
+    both = concat(g, old, now, axis=2)
+    return both, both
+
+
+def capped(g: Builder, scores: Node, softcap: float, name: str) -> Node:
+    """softcap tanh(scores / softcap); without a cap the scores."""
+    for op, c in (("scale", 1 / softcap), ("tanh", 0.0), ("scale", softcap)) if softcap > 0 else ():
+        value_named(g, f"{name}.cap", scores.shape)
+        g.out = g.fresh(op)
+        scores = g.elementwise("tanh", scores) if op == "tanh" else g.affine(scores, np.full(1, c, np.float32), None)
+    return scores
+
+
+def softmax_of(g: Builder, scores: Node, bias: Node | None) -> Node:
+    """The softmax over the keys, with what is added to the scores."""
+    if bias is None:
+        return g.operator("softmax", scores, batch=scores.batch, axes=(3,))
+    both, batch = g.aligned([scores, bias], scores.shape)
+    return g.operator("masked_softmax", *both, batch=batch)
 
 
 def cache(
@@ -204,6 +208,14 @@ def cache(
     return g.reshape(x, shape, name=g.fresh(f"{name}_of_heads"), batch=x.batch)
 
 
+def pairs(size: int, interleaved: bool) -> tuple[Array, Array, Array]:
+    """Of each feature: its pair, whether it is the first of it, and the other one: neighbours or halves."""
+    features, apart = np.arange(size), 1 if interleaved else size // 2
+    index = features // 2 if interleaved else features % apart
+    first = features % 2 == 0 if interleaved else features < apart
+    return index, first, features + np.where(first, apart, -apart)
+
+
 def rotary_embedding(
     g: Builder,
     x: Operand,
@@ -227,10 +239,7 @@ def rotary_embedding(
     size = rotary_embedding_dim or y.shape[3]
     rest = take(g, y, 3, size, 1, y.shape[3] - size, g.fresh("kept")) if size < y.shape[3] else None
     y = take(g, y, 3, 0, 1, size, g.fresh("turned")) if rest is not None else y
-    features = np.arange(size)
-    index = features // 2 if interleaved else features % (size // 2)
-    first = features % 2 == 0 if interleaved else features < size // 2
-    partner = features + np.where(first, 1, -1) * (1 if interleaved else size // 2)
+    index, first, partner = pairs(size, bool(interleaved))
     cos = cache(g, cos_cache, position_ids, index, None, axis, "cos")
     sin = cache(g, sin_cache, position_ids, index, np.where(first, -1, 1), axis, "sin")
     other = g.operator(

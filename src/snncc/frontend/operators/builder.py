@@ -45,6 +45,15 @@ def broadcast_shape(*shapes: Sequence[int]) -> tuple[int, ...]:
     return tuple(np.broadcast_shapes(*[tuple(s) for s in shapes]))
 
 
+def axes_like(x: Node, shape: tuple[int, ...]) -> tuple[list[int], list[int]]:
+    """The axes of a shape that start where the samples' axis of x does; of these the ones of its extent, else all."""
+    begin, extent = math.prod(x.shape[: x.batch]), x.shape[x.batch or 0]
+    fits = [i for i in range(len(shape)) if math.prod(shape[:i]) == begin]
+    if not fits:
+        raise MixesSamples("it cuts the samples' axis")
+    return fits, [i for i in fits if shape[i] == extent] or fits
+
+
 class Builder:
     """Collects nodes and arrays; `out` and `shape` are the name and shape of the ONNX value being lowered."""
 
@@ -79,6 +88,11 @@ class Builder:
         self.nodes.append(node)
         return node
 
+    def unary(self, kind: type[N], x: Node, **fields: Any) -> N:
+        """A node of one input that computes the ONNX value being lowered, with the samples where x has them."""
+        given = {"name": self.out, "inputs": (x.name,), "shape": self.shape, "batch": x.batch} | fields
+        return self.add(kind(**given))
+
     def array(self, suffix: str, value: Any) -> str:
         """Store an array under a name of its own; float types become float32."""
         array = np.asarray(value)
@@ -105,24 +119,27 @@ class Builder:
             return x
         return self.add(Repeat(name=self.fresh("repeated"), inputs=(x.name,), shape=x.shape, batch=axis, dtype=x.dtype))
 
+    def samples_axis(self, inputs: Sequence[Node], rank: int) -> tuple[int, int] | None:
+        """The axis that carries the samples where the inputs are broadcast to `rank` axes, and its extent."""
+        axes = {(x.batch + rank - len(x.shape), x.shape[x.batch]) for x in inputs if x.batch is not None}
+        if len(axes) > 1:
+            raise MixesSamples("its operands carry the samples on different axes")
+        return next(iter(axes), None)
+
+    def spread(self, x: Node, axis: int, rank: int) -> Node:
+        """An operand of a broadcast to `rank` axes; what differs along the samples' axis is repeated per sample."""
+        own = axis - (rank - len(x.shape))
+        return self.repeated(x, own) if own >= 0 and x.shape[own] > 1 else x
+
     def aligned(self, inputs: Sequence[Node], shape: Sequence[int]) -> tuple[list[Node], int | None]:
         """Operands of a broadcasting operator and the batch axis of the result."""
-        rank, axes = len(shape), set()
-        for x in inputs:
-            if x.batch is not None:
-                axes.add((x.batch + rank - len(x.shape), x.shape[x.batch]))
-        if not axes:
+        rank = len(shape)
+        if (carried := self.samples_axis(inputs, rank)) is None:
             return list(inputs), None
-        if len({axis for axis, _ in axes}) > 1 or len(axes) > 1:
-            raise MixesSamples("its operands carry the samples on different axes")
-        axis, extent = next(iter(axes))
+        axis, extent = carried
         if shape[axis] != extent:
             raise MixesSamples("broadcasting enlarges the samples' axis")
-        result = []
-        for x in inputs:
-            own = axis - (rank - len(x.shape))
-            result.append(self.repeated(x, own) if x.batch is None and own >= 0 and x.shape[own] > 1 else x)
-        return result, axis
+        return [self.spread(x, axis, rank) for x in inputs], axis
 
     def operator(
         self,
@@ -163,17 +180,8 @@ class Builder:
         ]
         if batch is not None and (shape[batch] != x.shape[x.batch or 0] or any(e > 1 for e in extents)):
             return self.affine_per_row(x, scale, shift)
-        return self.add(
-            Affine(
-                name=self.out,
-                inputs=(x.name,),
-                shape=shape,
-                batch=batch,
-                dtype=x.dtype,
-                scale=None if scale is None else self.array("scale", scale),
-                shift=None if shift is None else self.array("shift", shift),
-            )
-        )
+        arrays = {n: None if c is None else self.array(n, c) for n, c in (("scale", scale), ("shift", shift))}
+        return self.unary(Affine, x, shape=shape, batch=batch, dtype=x.dtype, **arrays)
 
     def affine_per_row(self, x: Node, scale: Array | None, shift: Array | None) -> Node:
         """scale x + shift where the constants differ along the samples' axis (another axis was merged into it)."""
@@ -189,17 +197,9 @@ class Builder:
     def sum(self, terms: Sequence[Node], coefficients: Sequence[float]) -> Node:
         """A weighted sum that computes the ONNX value being lowered."""
         inputs, batch = self.aligned(terms, self.shape)
-        names = tuple(x.name for x in inputs)
-        return self.add(
-            Sum(
-                name=self.out,
-                inputs=names,
-                shape=self.shape,
-                batch=batch,
-                dtype=self.dtype,
-                coefficients=tuple(coefficients),
-            )
-        )
+        names, weights = tuple(x.name for x in inputs), tuple(coefficients)
+        node = Sum(name=self.out, inputs=names, shape=self.shape, batch=batch, dtype=self.dtype, coefficients=weights)
+        return self.add(node)
 
     def reshape(
         self,
@@ -213,9 +213,7 @@ class Builder:
         """x in another shape; `batch` where the caller knows the axis, else found from the layout of the entries."""
         if x.batch is not None and batch is None:
             batch = self.batch_after_reshape(x, tuple(shape), hint)
-        return self.add(
-            Reshape(name=name or self.out, inputs=(x.name,), shape=tuple(shape), batch=batch, dtype=x.dtype)
-        )
+        return self.unary(Reshape, x, name=name or self.out, shape=tuple(shape), batch=batch, dtype=x.dtype)
 
     def batch_after_reshape(self, x: Node, shape: tuple[int, ...], hint: int | None) -> int:
         """The axis that starts where the samples' axis of x started.
@@ -223,27 +221,17 @@ class Builder:
         Where several do, the one that grows with the number of samples; in a graph that is made for one sample the
         first, as if what was merged were taken apart, or the one that `hint` chooses (where the file wrote -1).
         """
-        begin, extent = math.prod(x.shape[: x.batch]), x.shape[x.batch or 0]
-        fits = [i for i in range(len(shape)) if math.prod(shape[:i]) == begin]
-        if not fits:
-            raise MixesSamples("it cuts the samples' axis")
-        same = [i for i in fits if shape[i] == extent] or fits
-        if len(fits) > 1 and (len(same) > 1 or extent > 1):
-            axis = self.grows(self.out)
-            if axis in fits or (hint is None and extent > 1):
-                return int(axis or 0) if axis in fits else fits[0]
-        return hint if hint is not None and (hint in same or (hint in fits and hint < same[0])) else same[0]
+        fits, same = axes_like(x, shape)
+        if len(fits) > 1 and (len(same) > 1 or x.shape[x.batch or 0] > 1):
+            if (axis := self.grows(self.out)) in fits:
+                return axis
+            if hint is None and x.shape[x.batch or 0] > 1:
+                return fits[0]
+        return hint if hint in same or (hint in fits and hint < same[0]) else same[0]
 
     def transpose(self, x: Node, permutation: Sequence[int], *, name: str | None = None) -> Node:
         """x with its axes permuted."""
         order = tuple(permutation)
-        return self.add(
-            Transpose(
-                name=name or self.out,
-                inputs=(x.name,),
-                shape=tuple(x.shape[i] for i in order),
-                batch=None if x.batch is None else order.index(x.batch),
-                dtype=x.dtype,
-                permutation=order,
-            )
-        )
+        shape, batch = tuple(x.shape[i] for i in order), None if x.batch is None else order.index(x.batch)
+        fields = {"shape": shape, "batch": batch, "dtype": x.dtype, "permutation": order}
+        return self.unary(Transpose, x, name=name or self.out, **fields)

@@ -127,8 +127,7 @@ def dropout(
         if x.batch is None:
             results.append(g.reshape(kept, kept.shape))
         else:
-            repeat = Repeat(name=g.out, inputs=(kept.name,), shape=x.shape, batch=x.batch, dtype="bool")
-            results.append(g.add(repeat))
+            results.append(g.unary(Repeat, kept, shape=x.shape, batch=x.batch, dtype="bool"))
     return results
 
 
@@ -152,7 +151,7 @@ def cast_like(g: Builder, x: Operand, like: Operand, *, saturate: int = 1, round
 def relu(g: Builder, x: Operand) -> Node:
     """Relu."""
     x = g.node(x)
-    return g.add(Relu(name=g.out, inputs=(x.name,), shape=x.shape, batch=x.batch))
+    return g.unary(Relu, x, shape=x.shape)
 
 
 def clip(
@@ -173,7 +172,7 @@ def clip(
     high = None if high is None or high > unbounded else high
     if low == 0 and high is None:
         return relu(g, x)
-    return g.add(Clip(name=g.out, inputs=(x.name,), shape=x.shape, batch=x.batch, dtype=x.dtype, low=low, high=high))
+    return g.unary(Clip, x, shape=x.shape, dtype=x.dtype, low=low, high=high)
 
 
 def leaky(g: Builder, x: Operand, slope: np.ndarray) -> Node:
@@ -182,7 +181,7 @@ def leaky(g: Builder, x: Operand, slope: np.ndarray) -> Node:
     own = None if x.batch is None else x.batch - len(x.shape) + slope.ndim
     if own is not None and own >= 0 and slope.shape[own] > 1:
         raise MixesSamples("its slopes differ along the samples' axis")
-    return g.add(LeakyRelu(name=g.out, inputs=(x.name,), shape=x.shape, batch=x.batch, slope=g.array("slope", slope)))
+    return g.unary(LeakyRelu, x, shape=x.shape, slope=g.array("slope", slope))
 
 
 def leaky_relu(g: Builder, x: Operand, *, alpha: float = 0.01) -> Node:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -98,30 +99,38 @@ def measured_shapes(node: ir.Node, opsets: Mapping[str, int]) -> list[tuple[tupl
     """
     if node.domain in ("", "ai.onnx") and node.op_type not in ("If", "Loop", "Scan"):
         return None
-    values, dims = read_by(node), dict[str, list[int | str]]()
-    for value in values:
-        if value.const_value is None:
-            if value.shape is None or value.dtype is None or not all(isinstance(d, int) for d in value.shape):
-                return None
-            extents = [d for d in value.shape if isinstance(d, int)]
-            dims[str(value.name)] = [*extents]
-            if math.prod(extents) > LARGEST:
-                return None
+    values = read_by(node)
+    varying = [value for value in values if value.const_value is None]
+    forms = [form for value in varying if (form := small_form(value)) is not None]
+    if len(forms) < len(varying):
+        return None
+    dims = {str(v.name): extents for v, (extents, _) in zip(varying, forms, strict=True)}
     rng = np.random.default_rng(0)
-    found = []
-    for random in (False, True):
-        feeds = []
-        for value in values:
-            if (name := str(value.name)) in dims and value.dtype is not None:
-                drawn = rng.random([int(d) for d in dims[name]]) * random * 2
-                feeds.append(drawn.astype(value.dtype.numpy()))
-        try:
-            blob = np.frombuffer(one_node_model(node, values, dims, opsets).SerializeToString(), np.uint8)
-            results = [foreign(*feeds, blob, output=i) for i in range(len(node.outputs))]
-        except ORT_ERRORS:
-            return None
-        found.append([(r.shape, ir.DataType.from_numpy(r.dtype)) for r in results])
+    drawn = [2 * rng.random(extents) for extents in dims.values()]
+    types = [kind for _, kind in forms]
+    try:
+        blob = np.frombuffer(one_node_model(node, values, dims, opsets).SerializeToString(), np.uint8)
+        found = [outputs_of(blob, len(node.outputs), [factor * x for x in drawn], types) for factor in (0, 1)]
+    except ORT_ERRORS:
+        return None
     return found[0] if found[0] == found[1] else None
+
+
+def outputs_of(
+    blob: Array, count: int, inputs: Sequence[Array], types: Sequence[np.dtype[Any]]
+) -> list[tuple[tuple[int, ...], ir.DataType]]:
+    """The shapes and types of the outputs of a one-node model for inputs cast to their types."""
+    feeds = [x.astype(kind) for x, kind in zip(inputs, types, strict=True)]
+    results = [foreign(*feeds, blob, output=i) for i in range(count)]
+    return [(r.shape, ir.DataType.from_numpy(r.dtype)) for r in results]
+
+
+def small_form(value: ir.Value) -> tuple[tuple[int, ...], np.dtype[Any]] | None:
+    """The shape and type of a value that is small enough to be made up."""
+    if value.shape is None or value.dtype is None or not value.shape.is_static():
+        return None
+    extents = value.shape.numpy()
+    return (extents, value.dtype.numpy()) if math.prod(extents) <= LARGEST else None
 
 
 def samples_of(node: Node, count: int, rng: np.random.Generator) -> list[Array]:
@@ -160,14 +169,19 @@ def batch_axis(
     raise MixesSamples("its result for several samples is not made of the results for each")
 
 
-def lower_foreign(
-    g: Builder, node: ir.Node, operand_of: Callable[[ir.Value], Operand], opsets: Mapping[str, int]
-) -> list[Node | None]:
-    """`Foreign` nodes for the outputs that are read. Raises NotRunnable where onnxruntime refuses."""
+def refuse_to_carry(node: ir.Node) -> None:
+    """Raise NotRunnable for an operator whose result is not a function of one sample."""
     if node.op_type in RANDOM and node.domain in ("", "ai.onnx"):
         raise NotRunnable("its result is random")
     if node.op_type == "BatchNormalization" and node.attributes.get_int("training_mode"):
         raise NotRunnable("its result depends on the other samples of the batch")
+
+
+def lower_foreign(
+    g: Builder, node: ir.Node, operand_of: Callable[[ir.Value], Operand], opsets: Mapping[str, int]
+) -> list[Node | None]:
+    """`Foreign` nodes for the outputs that are read. Raises NotRunnable where onnxruntime refuses."""
+    refuse_to_carry(node)
     values = read_by(node)
     operands = {str(v.name): x for v in values if isinstance(x := operand_of(v), Node)}
     dims = {n: ["N" if i == x.batch else d for i, d in enumerate(x.shape)] for n, x in operands.items()}
@@ -177,24 +191,13 @@ def lower_foreign(
     results: list[Node | None] = [None] * len(node.outputs)
     key = None
     batched = any(x.batch is not None for x in inputs)
-    for index in range(len(node.outputs)):
-        if not g.select(index):
-            continue
+    names, operator = tuple(x.name for x in inputs), f"{node.domain}.{node.op_type}".lstrip(".")
+    for index in filter(g.select, range(len(node.outputs))):
         key = key or g.array("foreign", blob)
         try:
             axis = batch_axis(blob, inputs, index, g.shape, batched=batched)
         except ORT_ERRORS as error:
             raise NotRunnable(str(error).splitlines()[0][:200]) from error
-        results[index] = g.add(
-            Foreign(
-                name=g.out,
-                inputs=tuple(x.name for x in inputs),
-                shape=g.shape,
-                batch=axis,
-                dtype=g.dtype,
-                operator=f"{node.domain}.{node.op_type}".lstrip("."),
-                model=key,
-                output=index,
-            )
-        )
+        fields: dict[str, Any] = {"operator": operator, "model": key, "output": index}
+        results[index] = g.add(Foreign(name=g.out, inputs=names, shape=g.shape, batch=axis, dtype=g.dtype, **fields))
     return results

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeGuard
 
 import numpy as np
 
 from snncc.frontend.operators.builder import Builder, Lowering, Operand
-from snncc.frontend.operators.elementwise import is_float, leaky, relu, same
+from snncc.frontend.operators.elementwise import clip, is_float, leaky, relu, same
+from snncc.ir.network import Array
 from snncc.ir.nodes import Clip, Node
 
 #: Operators without attributes, and the functions that they are.
@@ -75,7 +77,7 @@ def hard_sigmoid(g: Builder, x: Operand, *, alpha: float = 0.2, beta: float = 0.
     final, g.out = g.out, g.fresh("line")
     line = g.affine(g.node(x), np.full((), alpha, np.float32), np.full((), beta, np.float32))
     g.out = final
-    return g.add(Clip(name=final, inputs=(line.name,), shape=line.shape, batch=line.batch, low=0.0, high=1.0))
+    return g.unary(Clip, line, shape=line.shape, low=0.0, high=1.0)
 
 
 def hard_swish(g: Builder, x: Operand) -> Node:
@@ -140,19 +142,21 @@ def mod(g: Builder, a: Operand, b: Operand, *, fmod: int = 0) -> Node:
     return g.elementwise("modulo", a, b, truncate=bool(fmod))
 
 
+def is_number(x: Operand) -> TypeGuard[Array]:
+    """Whether an operand is one constant float."""
+    return isinstance(x, np.ndarray) and x.size == 1 and is_float(x)
+
+
 def extreme(g: Builder, operands: tuple[Operand, ...], largest: bool) -> Node:
     """The largest or smallest of several values; against one constant number it is a Relu or a Clip."""
     values = [x for x in operands if isinstance(x, Node)]
-    numbers = [x for x in operands if isinstance(x, np.ndarray) and x.size == 1 and is_float(x)]
+    numbers = [x for x in operands if is_number(x)]
     if len(values) != 1 or len(values) + len(numbers) < len(operands) or values[0].shape != g.shape:
         return g.elementwise("maximum" if largest else "minimum", *operands)
     if not numbers:
         return same(g, values[0])
     bound = float((np.max if largest else np.min)([x.reshape(-1)[0] for x in numbers]))
-    if largest and bound == 0:
-        return relu(g, values[0])
-    x, (low, high) = values[0], (bound, None) if largest else (None, bound)
-    return g.add(Clip(name=g.out, inputs=(x.name,), shape=x.shape, batch=x.batch, dtype=x.dtype, low=low, high=high))
+    return clip(g, values[0], min=bound if largest else None, max=None if largest else bound)
 
 
 def max_(g: Builder, *operands: Operand) -> Node:

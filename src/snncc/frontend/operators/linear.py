@@ -7,6 +7,8 @@ Each function's keyword arguments are the attributes of the ONNX operator: one t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -30,22 +32,48 @@ def spatial_first(x: Node) -> None:
         raise MixesSamples("the samples lie on an axis that it treats as channels or space")
 
 
-def window_padding(
-    x: Node, auto_pad: str, pads: Ints | None, kernel: Ints, stride: Ints, dilation: Ints
-) -> tuple[int, ...]:
-    """Padding begin..., end... from `pads` or `auto_pad`."""
-    n = len(kernel)
-    if auto_pad in ("NOTSET", "", None):
-        return tuple(pads or [0] * (2 * n))
-    if auto_pad == "VALID":
-        return (0,) * (2 * n)
-    begin, end = [], []
-    for size, k, s, d in zip(x.shape[2:], kernel, stride, dilation, strict=True):
-        total = max(0, (-(-size // s) - 1) * s + (k - 1) * d + 1 - size)
-        small, large = total // 2, total - total // 2
-        begin.append(large if auto_pad == "SAME_LOWER" else small)
-        end.append(small if auto_pad == "SAME_LOWER" else large)
-    return (*begin, *end)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The attributes that operators with windows share; None is one step, no gap and no padding."""
+
+    auto_pad: str = "NOTSET"
+    dilations: Ints | None = None
+    pads: Ints | None = None
+    strides: Ints | None = None
+
+    def over(self, x: Node, kernel: Ints) -> dict[str, tuple[int, ...]]:
+        """The fields of a node whose windows slide over x; padding begin..., end... from `pads` or `auto_pad`."""
+        n = len(kernel)
+        stride, dilation = tuple(self.strides or [1] * n), tuple(self.dilations or [1] * n)
+        if self.auto_pad in ("NOTSET", "", None):
+            padding = tuple(self.pads or [0] * (2 * n))
+        elif self.auto_pad == "VALID":
+            padding = (0,) * (2 * n)
+        else:
+            sizes = zip(x.shape[2:], kernel, stride, dilation, strict=True)
+            totals = [max(0, (-(-size // s) - 1) * s + (k - 1) * d + 1 - size) for size, k, s, d in sizes]
+            padding = both_sides(totals, self.auto_pad != "SAME_LOWER")
+        return {"stride": stride, "dilation": dilation, "padding": padding}
+
+
+def both_sides(totals: Ints, more_at_end: bool) -> tuple[int, ...]:
+    """Padding begin..., end... of these sums; of an odd one the larger half lies at the end or the beginning."""
+    begin = [total // 2 if more_at_end else total - total // 2 for total in totals]
+    return (*begin, *(total - b for total, b in zip(totals, begin, strict=True)))
+
+
+def one_to_three(n: int) -> None:
+    """Raise Unsupported for windows that do not slide over 1 to 3 axes."""
+    if n not in (1, 2, 3):
+        raise Unsupported(f"{n} spatial axes", cure="use 1 to 3")
+
+
+def weighted(g: Builder, kind: type[Node], x: Node, weight: Array, bias: Operand, **fields: Any) -> Node:
+    """A node with a constant weight and, where there is one, a constant bias."""
+    arrays = {"weight": g.array("weight", weight)}
+    if bias is not None:
+        arrays["bias"] = g.array("bias", constant(bias, "bias"))
+    return g.unary(kind, x, **arrays, **fields)
 
 
 def conv(
@@ -54,38 +82,18 @@ def conv(
     w: Operand,
     b: Operand = None,
     *,
-    auto_pad: str = "NOTSET",
-    dilations: Ints | None = None,
     group: int = 1,
     kernel_shape: Ints | None = None,
-    pads: Ints | None = None,
-    strides: Ints | None = None,
+    **window: Any,
 ) -> Node:
     """Conv with constant weights, 1 to 3 spatial axes."""
     x, weight = g.node(x), constant(w, "weight")
     spatial_first(x)
-    n = weight.ndim - 2
-    if n not in (1, 2, 3):
-        raise Unsupported(f"{n} spatial axes", cure="use 1 to 3")
+    one_to_three(weight.ndim - 2)
     if x.shape[1] != weight.shape[1] * group:
         reason = f"{x.shape[1]} channels come in, the weight takes {weight.shape[1] * group}"
         raise Unsupported(reason, cure="check --shape, or export the model again")
-    stride, dilation = tuple(strides or [1] * n), tuple(dilations or [1] * n)
-    padding = window_padding(x, auto_pad, pads, weight.shape[2:], stride, dilation)
-    return g.add(
-        Conv(
-            name=g.out,
-            inputs=(x.name,),
-            shape=g.shape,
-            batch=x.batch,
-            weight=g.array("weight", weight),
-            bias=None if b is None else g.array("bias", constant(b, "bias")),
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            groups=group,
-        )
-    )
+    return weighted(g, Conv, x, weight, b, groups=group, **Window(**window).over(x, weight.shape[2:]))
 
 
 def conv_transpose(
@@ -95,50 +103,28 @@ def conv_transpose(
     b: Operand = None,
     *,
     auto_pad: str = "NOTSET",
-    dilations: Ints | None = None,
     group: int = 1,
     kernel_shape: Ints | None = None,
     output_padding: Ints | None = None,
     output_shape: Ints | None = None,
-    pads: Ints | None = None,
-    strides: Ints | None = None,
+    **window: Any,
 ) -> Node:
     """ConvTranspose with constant weights; `output_shape` and `auto_pad` are turned into padding."""
     x, weight = g.node(x), constant(w, "weight")
     spatial_first(x)
     n = weight.ndim - 2
-    if n not in (1, 2, 3):
-        raise Unsupported(f"{n} spatial axes", cure="use 1 to 3")
-    stride, dilation = tuple(strides or [1] * n), tuple(dilations or [1] * n)
+    one_to_three(n)
+    fields = Window(**window).over(x, weight.shape[2:])
     extra = tuple(output_padding or [0] * n)
-    padding = tuple(pads or [0] * (2 * n))
-    sizes = output_shape or ([s * k for s, k in zip(x.shape[2:], stride, strict=True)] if "SAME" in auto_pad else None)
-    if sizes is not None:
-        begin, end = [], []
-        for i, size in enumerate(list(sizes)[-n:]):
-            full = stride[i] * (x.shape[2 + i] - 1) + extra[i] + (weight.shape[2 + i] - 1) * dilation[i] + 1
-            total = max(0, full - size)
-            if output_shape:  # `auto_pad` never extends: a kernel smaller than the stride gives a smaller result
-                extra = tuple(e + max(0, size - full) if j == i else e for j, e in enumerate(extra))
-            half = total // 2
-            begin.append(half if auto_pad == "SAME_UPPER" else total - half)
-            end.append(total - begin[-1])
-        padding = (*begin, *end)
-    return g.add(
-        ConvTranspose(
-            name=g.out,
-            inputs=(x.name,),
-            shape=g.shape,
-            batch=x.batch,
-            weight=g.array("weight", weight),
-            bias=None if b is None else g.array("bias", constant(b, "bias")),
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            groups=group,
-            output_padding=extra,
-        )
-    )
+    steps = list(zip(x.shape[2:], weight.shape[2:], fields["stride"], fields["dilation"], strict=True))
+    sizes = list(output_shape)[-n:] if output_shape else [s * size for size, _, s, _ in steps]
+    if output_shape or "SAME" in auto_pad:
+        whole = [s * (size - 1) + e + (k - 1) * d + 1 for (size, k, s, d), e in zip(steps, extra, strict=True)]
+        missing = [wanted - full for wanted, full in zip(sizes, whole, strict=True)]
+        if output_shape:  # `auto_pad` never extends: a kernel smaller than the stride gives a smaller result
+            extra = tuple(e + max(0, m) for e, m in zip(extra, missing, strict=True))
+        fields["padding"] = both_sides([max(0, -m) for m in missing], auto_pad == "SAME_UPPER")
+    return weighted(g, ConvTranspose, x, weight, b, groups=group, output_padding=extra, **fields)
 
 
 def dense(g: Builder, x: Node, weight: Array, bias: Array | None, axis: int) -> Node:
@@ -146,17 +132,12 @@ def dense(g: Builder, x: Node, weight: Array, bias: Array | None, axis: int) -> 
     if x.batch == axis:
         raise MixesSamples("it sums over the samples' axis")
     shape = tuple(weight.shape[0] if i == axis else d for i, d in enumerate(x.shape))
-    return g.add(
-        Linear(
-            name=g.out,
-            inputs=(x.name,),
-            shape=shape,
-            batch=x.batch,
-            weight=g.array("weight", weight),
-            bias=None if bias is None else g.array("bias", bias),
-            axis=axis,
-        )
-    )
+    return weighted(g, Linear, x, weight, bias, axis=axis, shape=shape)
+
+
+def turned(g: Builder, x: Node, turn: int) -> Node:
+    """A matrix, transposed if it says so."""
+    return g.transpose(x, (1, 0), name=g.fresh("transposed")) if turn else x
 
 
 def gemm(
@@ -173,61 +154,38 @@ def gemm(
 ) -> Node:
     """alpha A B + beta C; with constant B and a bias along the last axis it is one `Linear`."""
     final, shape = g.out, g.shape
-    x = g.node(a)
-    if transA:
-        x = g.transpose(x, (1, 0), name=g.fresh("transposed"))
-    scaled = None if c is None or beta == 0 else c if isinstance(c, Node) else c * np.float32(beta)
-    vector = isinstance(scaled, np.ndarray) and (scaled.ndim == 0 or scaled.shape[-1] == scaled.size)
+    x = turned(g, g.node(a), transA)
+    added = None if beta == 0 else c * np.float32(beta) if isinstance(c, np.ndarray) else c
     if isinstance(b, np.ndarray):
-        weight = np.float32(alpha) * (b if transB else b.T)
-        bias = (
-            np.broadcast_to(scaled.reshape(-1), weight.shape[:1]) if isinstance(scaled, np.ndarray) and vector else None
-        )
-        done = scaled is None or bias is not None
-        g.out = final if done else g.fresh("product")
-        product = dense(g, x, weight, bias, 1)
+        weight, bias = np.float32(alpha) * (b if transB else b.T), None
+        if isinstance(added, np.ndarray) and (added.ndim == 0 or added.shape[-1] == added.size):
+            bias, added = np.broadcast_to(added.reshape(-1), weight.shape[:1]), None
+        g.out = final if added is None else g.fresh("product")
+        y = dense(g, x, weight, bias, 1)
     else:
-        right = g.node(b)
-        if transB:
-            right = g.transpose(right, (1, 0), name=g.fresh("transposed"))
-        done = scaled is None and alpha == 1
-        product = matrix_product(g, x, right, name=final if done else g.fresh("product"), shape=shape)
+        right = turned(g, g.node(b), transB)
+        name = final if added is None and alpha == 1 else g.fresh("product")
+        y = matrix_product(g, x, right, name=name, shape=shape)
         if alpha != 1:
-            done = scaled is None
-            g.out = final if done else g.fresh("scaled")
-            product = g.affine(product, np.float32(alpha) * np.ones((), np.float32), None)
+            g.out = final if added is None else g.fresh("scaled")
+            y = g.affine(y, np.float32(alpha) * np.ones((), np.float32), None)
     g.out = final
-    if done:
-        return product
-    if isinstance(scaled, Node):
-        return g.sum([product, scaled], (1.0, beta))
-    if scaled is None:
-        raise Unsupported("bias is absent", cure="check the file with onnx.checker")
-    return g.affine(product, None, scaled)
+    if added is None:
+        return y
+    return g.sum([y, added], (1.0, beta)) if isinstance(added, Node) else g.affine(y, None, added)
 
 
 def matrix_product(g: Builder, a: Node, b: Node, *, name: str, shape: Sequence[int]) -> Node:
     """The product of two values over their last two axes."""
     rank = len(shape)
-    lead = broadcast_shape(a.shape[:-2], b.shape[:-2])
-    axes = set()
-    for x, contracted in ((a, len(a.shape) - 1), (b, len(b.shape) - 2)):
-        if x.batch is None:
-            continue
-        if x.batch == contracted:
-            raise MixesSamples("it sums over the samples' axis")
-        axes.add((x.batch + rank - len(x.shape), x.shape[x.batch]))
-    if len(axes) > 1 or any(axis < rank - 2 and lead[axis] != extent for axis, extent in axes):
-        raise MixesSamples("its operands carry the samples on different axes")
-    batch = next(iter(axes))[0] if axes else None
-    operands = []
-    for x in (a, b):
-        own = None if batch is None else batch - (rank - len(x.shape))
-        inside = own is not None and batch is not None and batch < rank - 2 and own >= 0
-        operands.append(
-            g.repeated(x, own) if inside and own is not None and x.batch is None and x.shape[own] > 1 else x
-        )
-    return g.operator("matmul", *operands, batch=batch, shape=shape, name=name)
+    if a.batch == len(a.shape) - 1 or b.batch == len(b.shape) - 2:
+        raise MixesSamples("it sums over the samples' axis")
+    batch, extent = g.samples_axis((a, b), rank) or (None, 0)
+    if batch is not None and batch < rank - 2:
+        if broadcast_shape(a.shape[:-2], b.shape[:-2])[batch] != extent:
+            raise MixesSamples("its operands carry the samples on different axes")
+        a, b = g.spread(a, batch, rank), g.spread(b, batch, rank)
+    return g.operator("matmul", a, b, batch=batch, shape=shape, name=name)
 
 
 def matmul(g: Builder, a: Operand, b: Operand) -> Node:
@@ -236,18 +194,15 @@ def matmul(g: Builder, a: Operand, b: Operand) -> Node:
         return dense(g, a, b.T, None, len(a.shape) - 1)
     if isinstance(a, np.ndarray) and isinstance(b, Node) and a.ndim == 2 and len(b.shape) >= 2:
         return dense(g, b, a, None, len(b.shape) - 2)
-    x, y, final, shape = g.node(a), g.node(b), g.out, g.shape
-    left, right = len(x.shape) == 1, len(y.shape) == 1
-    if left:
+    x, y, shape = g.node(a), g.node(b), g.shape
+    if len(x.shape) > 1 and len(y.shape) > 1:
+        return matrix_product(g, x, y, name=g.out, shape=shape)
+    if len(x.shape) == 1:
         x = g.reshape(x, (1, *x.shape), name=g.fresh("row"), batch=None if x.batch is None else 1)
-    if right:
+    if len(y.shape) == 1:
         y = g.reshape(y, (*y.shape, 1), name=g.fresh("column"), batch=y.batch)
-    if not (left or right):
-        return matrix_product(g, x, y, name=final, shape=shape)
-    full = list(shape[:-1] if left and right is False and len(shape) else shape)
     full = [*broadcast_shape(x.shape[:-2], y.shape[:-2]), x.shape[-2], y.shape[-1]]
-    product = matrix_product(g, x, y, name=g.fresh("product"), shape=full)
-    return g.reshape(product, shape)
+    return g.reshape(matrix_product(g, x, y, name=g.fresh("product"), shape=full), shape)
 
 
 def batch_normalization(
@@ -273,21 +228,9 @@ def batch_normalization(
         raise Unsupported("spatial=0 normalises each position on its own", cure="export with a newer opset")
     x = g.node(x)
     spatial_first(x)
-    arrays = [constant(a, "statistics") for a in (scale, bias, mean, var)]
-    names = [g.array(n, a) for n, a in zip(("gamma", "beta", "mean", "variance"), arrays, strict=True)]
-    return g.add(
-        BatchNorm(
-            name=g.out,
-            inputs=(x.name,),
-            shape=g.shape,
-            batch=x.batch,
-            gamma=names[0],
-            beta=names[1],
-            mean=names[2],
-            variance=names[3],
-            epsilon=epsilon,
-        )
-    )
+    given = {"gamma": scale, "beta": bias, "mean": mean, "variance": var}
+    statistics = {n: constant(a, "statistics") for n, a in given.items()}
+    return g.unary(BatchNorm, x, epsilon=epsilon, **{n: g.array(n, a) for n, a in statistics.items()})
 
 
 LOWERINGS: dict[str, Lowering] = {

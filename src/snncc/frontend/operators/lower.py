@@ -33,7 +33,7 @@ from snncc.frontend.operators import (
     shape,
     space,
 )
-from snncc.frontend.operators.analog_tail import spikes, split
+from snncc.frontend.operators.analog_tail import is_read, spikes, split
 from snncc.frontend.operators.builder import Builder, Lowering, MixesSamples, OpenShape, Operand, Unsupported
 from snncc.frontend.operators.foreign import NotRunnable, exists, lower_foreign
 from snncc.ir.masks import finite_masks
@@ -78,12 +78,12 @@ def static_shape(value: ir.Value) -> tuple[int, ...]:
     """A value's shape, all of it known."""
     if isinstance(value.type, (ir.SequenceType, ir.OptionalType)):
         raise Unsupported("it gives a sequence or an optional value", cure="cut the graph in front of it")
-    if value.shape is None or not all(isinstance(d, int) for d in value.shape):
+    if value.shape is None or not value.shape.is_static():
         raise OpenShape(
             "its shape depends on data or is not known",
             cure="export with constant shapes, or cut the graph in front of it",
         )
-    return tuple(int(d) for d in value.shape)  # type: ignore[arg-type]
+    return value.shape.numpy()
 
 
 def element_type(value: ir.Value) -> str:
@@ -154,9 +154,8 @@ class Lowerer:
             return self.values[value.name]
         if value.const_value is not None:
             return np.asarray(value.const_value.numpy())
-        raise Unsupported(
-            f"its input {value.name} is not computed by any node", cure="check the file with onnx.checker"
-        )
+        reason = f"its input {value.name} is not computed by any node"
+        raise Unsupported(reason, cure="check the file with onnx.checker")
 
     def by_table(self, node: ir.Node) -> Node | list[Node | None]:
         """One ONNX node by its entry in LOWERINGS."""
@@ -178,7 +177,7 @@ class Lowerer:
         g = self.builder
         try:
             g.results = [
-                ("", (), "float32") if not self.is_used(o) else (str(o.name), static_shape(o), element_type(o))
+                (str(o.name), static_shape(o), element_type(o)) if is_read(o) else ("", (), "float32")
                 for o in node.outputs
             ]
         except Unsupported:
@@ -201,10 +200,6 @@ class Lowerer:
             if name and result is not None:
                 self.values[name] = result
 
-    def is_used(self, value: ir.Value) -> bool:
-        """Whether anything reads an output."""
-        return bool(value.name) and (bool(value.uses()) or value.is_graph_output())
-
     def run(self) -> None:
         """All nodes; what cannot be lowered is recorded and stands as a placeholder for those behind it."""
         for node in self.graph:
@@ -221,20 +216,23 @@ class Lowerer:
         """Note a problem and let a placeholder stand for the node's outputs."""
         name = str(node.name or node.outputs[0].name)
         self.failed.add(name)
-        constants = [v.const_value for v in node.inputs if v is not None and v.const_value is not None]
-        self.failed_operations += sum(constant.size for constant in constants)
-        sources = [v.producer() for v in node.inputs if v is not None]
+        read = [v for v in node.inputs if v is not None]
+        self.failed_operations += sum(v.const_value.size for v in read if v.const_value is not None)
+        sources = [v.producer() for v in read]
         behind = any(s is not None and str(s.name or s.outputs[0].name) in self.failed for s in sources)
         if not (behind and isinstance(problem, OpenShape)):  # else it only follows from another problem
             self.problems.append(Problem(node=name, operator=node.op_type, reason=problem.reason, cure=problem.cure))
         for value in node.outputs:
-            try:
-                dims = static_shape(value)
-            except Unsupported:
-                dims = (1,)
-            batch = 0 if dims and any(v.batch is not None for v in self.values.values()) else None
-            placeholder = Input(name=str(value.name), shape=dims, batch=batch, dtype=element_type(value))
-            self.values[str(value.name)] = self.builder.add(placeholder)
+            self.values[str(value.name)] = self.placeholder(value)
+
+    def placeholder(self, value: ir.Value) -> Node:
+        """An input that stands for a value that could not be lowered."""
+        try:
+            dims = static_shape(value)
+        except Unsupported:
+            dims = (1,)
+        batch = 0 if dims and any(v.batch is not None for v in self.values.values()) else None
+        return self.builder.add(Input(name=str(value.name), shape=dims, batch=batch, dtype=element_type(value)))
 
     def network(self) -> Network:
         """The finished network; every graph output is a node of that name."""

@@ -70,8 +70,7 @@ def layer_normalization(
     if g.select(0):
         results[0] = normalized(g, "standardize", x, scale, bias, (), axes=axes, epsilon=epsilon)
     if g.select(1):
-        mean = Reduce(name=g.out, inputs=(x.name,), shape=g.shape, batch=x.batch, op="mean", axes=axes, keepdims=True)
-        results[1] = g.add(mean)
+        results[1] = g.unary(Reduce, x, op="mean", axes=axes, keepdims=True)
     if g.select(2):
         results[2] = g.operator("inverse_deviation", x, batch=x.batch, axes=axes, epsilon=epsilon)
     return results

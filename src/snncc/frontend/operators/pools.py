@@ -4,17 +4,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from snncc.frontend.operators.builder import Builder, Lowering, Operand, Unsupported
-from snncc.frontend.operators.linear import spatial_first, window_padding
+from snncc.frontend.operators.linear import Window, spatial_first
 from snncc.ir.nodes import AveragePool, MaxPool, Node, Reduce
 
 Ints = Sequence[int]
 
 
-def refuse_empty_windows(g: Builder, x: Node, stride: Ints, padding: Ints) -> None:
+def windows(
+    g: Builder, x: Operand, *, kernel_shape: Ints, ceil_mode: int = 0, **window: Any
+) -> tuple[Node, dict[str, Any]]:
+    """The operand of a pool and the fields that say where its windows lie."""
+    x = g.node(x)
+    spatial_first(x)
+    fields = Window(**window).over(x, kernel_shape)
+    return x, {"kernel": tuple(kernel_shape), "ceil_mode": bool(ceil_mode), **fields}
+
+
+def refuse_empty_windows(g: Builder, x: Node, ceil_mode: bool, stride: Ints, padding: Ints, **fields: Any) -> None:
     """Refuse a last window that begins in the padding at the end: the standard counts it, onnxruntime drops it."""
-    for i, step in enumerate(stride):
+    for i, step in enumerate(stride if ceil_mode else ()):
         if (g.shape[2 + i] - 1) * step >= x.shape[2 + i] + padding[i]:
             raise Unsupported(
                 "with ceil_mode=1 its last window lies in the padding, where onnx and onnxruntime disagree",
@@ -22,83 +33,40 @@ def refuse_empty_windows(g: Builder, x: Node, stride: Ints, padding: Ints) -> No
             )
 
 
-def max_pool(
-    g: Builder,
-    x: Operand,
-    *,
-    kernel_shape: Ints,
-    auto_pad: str = "NOTSET",
-    ceil_mode: int = 0,
-    dilations: Ints | None = None,
-    pads: Ints | None = None,
-    storage_order: int = 0,
-    strides: Ints | None = None,
-) -> Node:
+def max_pool(g: Builder, x: Operand, *, storage_order: int = 0, **window: Any) -> Node:
     """MaxPool; the indices output is not offered."""
     if len(g.results) > 1 and g.results[1][0]:
         raise Unsupported("its second output (indices) is used", cure="export without return_indices")
-    x, n = g.node(x), len(kernel_shape)
-    spatial_first(x)
-    stride, dilation = tuple(strides or [1] * n), tuple(dilations or [1] * n)
-    if ceil_mode:
-        refuse_empty_windows(g, x, stride, window_padding(x, auto_pad, pads, kernel_shape, stride, dilation))
-    return g.add(
-        MaxPool(
-            name=g.out,
-            inputs=(x.name,),
-            shape=g.shape,
-            batch=x.batch,
-            kernel=tuple(kernel_shape),
-            stride=stride,
-            padding=window_padding(x, auto_pad, pads, kernel_shape, stride, dilation),
-            dilation=dilation,
-            ceil_mode=bool(ceil_mode),
-        )
-    )
+    x, fields = windows(g, x, **window)
+    refuse_empty_windows(g, x, **fields)
+    return g.unary(MaxPool, x, **fields)
 
 
-def average_pool(
-    g: Builder,
-    x: Operand,
-    *,
-    kernel_shape: Ints,
-    auto_pad: str = "NOTSET",
-    ceil_mode: int = 0,
-    count_include_pad: int = 0,
-    dilations: Ints | None = None,
-    pads: Ints | None = None,
-    strides: Ints | None = None,
-) -> Node:
+def average_pool(g: Builder, x: Operand, *, count_include_pad: int = 0, **window: Any) -> Node:
     """AveragePool."""
-    x, n = g.node(x), len(kernel_shape)
+    x, fields = windows(g, x, **window)
+    refuse_empty_windows(g, x, **fields)
+    return g.unary(AveragePool, x, count_include_pad=bool(count_include_pad), **fields)
+
+
+def lp_pool(g: Builder, x: Operand, *, p: int = 2, **window: Any) -> Node:
+    """LpPool."""
+    x, fields = windows(g, x, **window)
+    return g.operator("lp_pool", x, batch=x.batch, p=p, **fields)
+
+
+def global_lp_pool(g: Builder, x: Operand, *, p: int = 2) -> Node:
+    """GlobalLpPool: the norm over all spatial axes."""
+    x = g.node(x)
     spatial_first(x)
-    stride, dilation = tuple(strides or [1] * n), tuple(dilations or [1] * n)
-    if ceil_mode:
-        refuse_empty_windows(g, x, stride, window_padding(x, auto_pad, pads, kernel_shape, stride, dilation))
-    return g.add(
-        AveragePool(
-            name=g.out,
-            inputs=(x.name,),
-            shape=g.shape,
-            batch=x.batch,
-            kernel=tuple(kernel_shape),
-            stride=stride,
-            padding=window_padding(x, auto_pad, pads, kernel_shape, stride, dilation),
-            dilation=dilation,
-            ceil_mode=bool(ceil_mode),
-            count_include_pad=bool(count_include_pad),
-        )
-    )
+    return g.operator("reduce_norm", x, batch=x.batch, axes=tuple(range(2, len(x.shape))), keepdims=True, p=p)
 
 
 def global_average_pool(g: Builder, x: Operand) -> Node:
     """GlobalAveragePool: the mean over all spatial axes."""
     x = g.node(x)
     spatial_first(x)
-    axes = tuple(range(2, len(x.shape)))
-    return g.add(
-        Reduce(name=g.out, inputs=(x.name,), shape=g.shape, batch=x.batch, op="mean", axes=axes, keepdims=True)
-    )
+    return g.unary(Reduce, x, op="mean", axes=tuple(range(2, len(x.shape))), keepdims=True)
 
 
 def global_max_pool(g: Builder, x: Operand) -> Node:
@@ -109,6 +77,8 @@ def global_max_pool(g: Builder, x: Operand) -> Node:
 LOWERINGS: dict[str, Lowering] = {
     "AveragePool": average_pool,
     "GlobalAveragePool": global_average_pool,
+    "GlobalLpPool": global_lp_pool,
     "GlobalMaxPool": global_max_pool,
+    "LpPool": lp_pool,
     "MaxPool": max_pool,
 }

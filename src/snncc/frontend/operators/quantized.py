@@ -8,6 +8,7 @@ q = clamp(round(x / scale) + zero, low, high) is an operator, x = scale (q - zer
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -82,16 +83,8 @@ def dequantized(g: Builder, x: Operand, scale: Operand, zero: Operand) -> Node:
     if isinstance(x, Operator) and x.op == "quantize" and constants:
         given = [value_of(g, name) for name in x.inputs[1:]]
         if all(a is not None and np.array_equal(a, np.asarray(b)) for a, b in zip(given, (scale, zero), strict=True)):
-            return g.add(
-                Operator(
-                    name=g.out,
-                    inputs=x.inputs,
-                    shape=x.shape,
-                    batch=x.batch,
-                    op="fake_quantize",
-                    attributes=dict(x.attributes),
-                )
-            )
+            options = {"op": "fake_quantize", "attributes": dict(x.attributes)}
+            return g.unary(Operator, x, inputs=x.inputs, shape=x.shape, **options)
     codes = as_codes(g, x, "codes")
     final = g.out
     if isinstance(scale, np.ndarray) and isinstance(zero, np.ndarray):
@@ -175,13 +168,7 @@ def qlinear_conv(
     y_scale: Operand,
     y_zero_point: Operand,
     b: Operand = None,
-    *,
-    auto_pad: str = "NOTSET",
-    dilations: Ints | None = None,
-    group: int = 1,
-    kernel_shape: Ints | None = None,
-    pads: Ints | None = None,
-    strides: Ints | None = None,
+    **attributes: Any,
 ) -> Node:
     """QLinearConv: the convolution of what the codes stand for, quantised."""
     final, shape, dtype = g.out, g.shape, g.dtype
@@ -193,7 +180,7 @@ def qlinear_conv(
     value_named(g, g.fresh("dequantized"), g.node(x).shape)
     value = dequantized(g, x, of_input, floating(constant(x_zero_point, "zero point")).reshape(()))
     value_named(g, g.fresh("convolved") if final == g.out else f"{final}.convolved", shape)
-    y = conv(g, value, weight, bias, auto_pad=auto_pad, dilations=dilations, group=group, pads=pads, strides=strides)
+    y = conv(g, value, weight, bias, **attributes)
     value_named(g, final, shape)
     zero = floating(constant(y_zero_point, "zero point")).reshape(())
     return quantized(g, "quantize", y, floating(constant(y_scale, "scale")).reshape(()), zero, dtype)
@@ -247,13 +234,7 @@ def conv_integer(
     w: Operand,
     x_zero_point: Operand = None,
     w_zero_point: Operand = None,
-    *,
-    auto_pad: str = "NOTSET",
-    dilations: Ints | None = None,
-    group: int = 1,
-    kernel_shape: Ints | None = None,
-    pads: Ints | None = None,
-    strides: Ints | None = None,
+    **attributes: Any,
 ) -> Node:
     """ConvInteger: the convolution of codes minus zero points."""
     final, shape, codes = g.out, g.shape, constant(w, "weight")
@@ -263,7 +244,7 @@ def conv_integer(
     value_named(g, g.fresh("centred"), g.node(x).shape)
     value = dequantized(g, x, np.ones((), np.float32), along(x_zero_point, -1))
     value_named(g, final, shape)
-    return conv(g, value, weight, auto_pad=auto_pad, dilations=dilations, group=group, pads=pads, strides=strides)
+    return conv(g, value, weight, **attributes)
 
 
 def matmul_integer(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lowering of nonlinear reductions, powers of norms over windows, running sums, Einsum and Det."""
+"""Lowering of nonlinear reductions, running sums, Einsum and Det."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from snncc.frontend.operators.builder import Builder, Lowering, MixesSamples, Operand
-from snncc.frontend.operators.linear import constant, dense, spatial_first, window_padding
+from snncc.frontend.operators.linear import constant, dense
 from snncc.frontend.operators.shape import reduce_sum, reduction
 from snncc.ir.nodes import Node
 
@@ -22,71 +22,19 @@ MATRIX_LIMIT = 1024
 def reduce_by(op: str, **options: Any) -> Callable[..., Node]:
     """The lowering of a reduction by a function."""
 
-    def lowering(
-        g: Builder,
-        x: Operand,
-        axes_input: Operand = None,
-        *,
-        axes: Ints | None = None,
-        keepdims: int = 1,
-        noop_with_empty_axes: int = 0,
-    ) -> Node:
-        x, along, batch = reduction(g, x, axes_input, axes, keepdims, noop_with_empty_axes)
-        return g.operator(op, x, batch=batch, axes=along, keepdims=bool(keepdims), **options)
+    def lowering(g: Builder, x: Operand, axes_input: Operand = None, **attributes: Any) -> Node:
+        x, fields = reduction(g, x, axes_input, **attributes)
+        return g.operator(op, x, **fields, **options)
 
     lowering.__doc__ = op
     return lowering
 
 
-def reduce_log_sum(
-    g: Builder,
-    x: Operand,
-    axes_input: Operand = None,
-    *,
-    axes: Ints | None = None,
-    keepdims: int = 1,
-    noop_with_empty_axes: int = 0,
-) -> Node:
+def reduce_log_sum(g: Builder, x: Operand, axes_input: Operand = None, **attributes: Any) -> Node:
     """ReduceLogSum: the logarithm of a sum, which is linear."""
     final, g.out = g.out, g.fresh("sum")
-    total = reduce_sum(g, x, axes_input, axes=axes, keepdims=keepdims, noop_with_empty_axes=noop_with_empty_axes)
+    total = reduce_sum(g, x, axes_input, **attributes)
     return g.operator("log", total, batch=total.batch, name=final)
-
-
-def lp_pool(
-    g: Builder,
-    x: Operand,
-    *,
-    kernel_shape: Ints,
-    auto_pad: str = "NOTSET",
-    ceil_mode: int = 0,
-    dilations: Ints | None = None,
-    p: int = 2,
-    pads: Ints | None = None,
-    strides: Ints | None = None,
-) -> Node:
-    """LpPool."""
-    x, n = g.node(x), len(kernel_shape)
-    spatial_first(x)
-    stride, dilation = tuple(strides or [1] * n), tuple(dilations or [1] * n)
-    return g.operator(
-        "lp_pool",
-        x,
-        batch=x.batch,
-        p=p,
-        kernel=tuple(kernel_shape),
-        stride=stride,
-        padding=window_padding(x, auto_pad, pads, kernel_shape, stride, dilation),
-        dilation=dilation,
-        ceil_mode=bool(ceil_mode),
-    )
-
-
-def global_lp_pool(g: Builder, x: Operand, *, p: int = 2) -> Node:
-    """GlobalLpPool: the norm over all spatial axes."""
-    x = g.node(x)
-    spatial_first(x)
-    return g.operator("reduce_norm", x, batch=x.batch, axes=tuple(range(2, len(x.shape))), keepdims=True, p=p)
 
 
 def running(g: Builder, x: Operand, axis_input: Operand) -> tuple[Node, int]:
@@ -162,8 +110,6 @@ LOWERINGS: dict[str, Lowering] = {
     "CumSum": cum_sum,
     "Det": det,
     "Einsum": einsum,
-    "GlobalLpPool": global_lp_pool,
-    "LpPool": lp_pool,
     "ReduceL1": reduce_by("reduce_norm", p=1),
     "ReduceL2": reduce_by("reduce_norm", p=2),
     "ReduceLogSum": reduce_log_sum,

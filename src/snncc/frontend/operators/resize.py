@@ -82,64 +82,65 @@ def kernel(mode: str, d: Array, cubic: float) -> Array:
     return np.where(d <= 1, near, np.where(d < 2, far, 0))
 
 
-def weights(x: Array, a: Axis, mode: str, *, cubic: float, exclude_outside: bool, antialias: bool) -> Array:
-    """The matrix (after, before) of interpolation; taps outside take the entry at the edge, or are left out."""
-    stretch = min(1.0, a.scale) if antialias else 1.0
-    reach = int(np.ceil((1 if mode == "linear" else 2) / stretch)) + 1
-    matrix = np.zeros((a.after, a.before))
-    for row, centre in enumerate(x.astype(np.float64)):
-        taps = np.arange(np.floor(centre) - reach, np.floor(centre) + reach + 1)
-        share = kernel(mode, (taps - centre) * stretch, cubic)
-        if exclude_outside:
-            share = np.where((taps < 0) | (taps > a.before - 1), 0, share)
-        np.add.at(matrix[row], taps.clip(0, a.before - 1).astype(np.int64), share / share.sum())
-    return matrix
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How entries are made of their neighbours: the operator's attributes."""
+
+    mode: str
+    transformation: str
+    nearest_mode: str
+    cubic: float
+    exclude_outside: bool
+    antialias: bool
+    extrapolation: float
+
+    @property
+    def crops(self) -> bool:
+        """Whether a region is cut out first, so that entries may lie outside."""
+        return self.transformation == "tf_crop_and_resize"
+
+    def changes(self, a: Axis) -> bool:
+        """Whether an axis becomes another."""
+        return a.before != a.after or a.scale != 1 or (self.crops and (a.begin, a.end) != (0, 1))
+
+    def weights(self, x: Array, a: Axis) -> Array:
+        """The matrix (after, before) of interpolation; taps outside take the entry at the edge, or are left out."""
+        if self.mode == "nearest":
+            return np.asarray(np.eye(a.before)[nearest(x, a, self.nearest_mode)])
+        stretch = min(1.0, a.scale) if self.antialias else 1.0
+        reach = int(np.ceil((1 if self.mode == "linear" else 2) / stretch)) + 1
+        matrix = np.zeros((a.after, a.before))
+        for row, centre in enumerate(x.astype(np.float64)):
+            taps = np.arange(np.floor(centre) - reach, np.floor(centre) + reach + 1)
+            share = kernel(self.mode, (taps - centre) * stretch, self.cubic)
+            if self.exclude_outside:
+                share = np.where((taps < 0) | (taps > a.before - 1), 0, share)
+            np.add.at(matrix[row], taps.clip(0, a.before - 1).astype(np.int64), share / share.sum())
+        return matrix
 
 
-def one_hot_rows(index: Array, size: int) -> Array:
-    """A matrix that picks entries."""
-    return np.asarray(np.eye(size)[index])
-
-
-def interpolated(
-    g: Builder,
-    x: Node,
-    axes: Sequence[Axis],
-    *,
-    mode: str,
-    transformation: str,
-    nearest_mode: str,
-    cubic: float,
-    exclude_outside: bool,
-    antialias: bool,
-    extrapolation: float,
-) -> Node:
+def interpolated(g: Builder, x: Node, axes: Sequence[Axis], how: Sampling) -> Node:
     """x resized along the axes, one after the other."""
     final = g.out
-    crop = transformation == "tf_crop_and_resize"
-    axes = [a for a in axes if a.before != a.after or a.scale != 1 or (crop and (a.begin, a.end) != (0, 1))]
+    fills = how.crops and how.extrapolation != 0
+    axes = [a for a in axes if how.changes(a)]
     if any(a.axis == x.batch for a in axes):
         raise MixesSamples("it resizes the samples' axis")
     inside = np.ones((), bool)
-    for number, a in enumerate(axes):
-        last = number == len(axes) - 1 and not (crop and extrapolation)
-        at = coordinates(a, transformation)
-        lost = (at < 0) | (at > a.before - 1) if crop else np.zeros(at.shape, bool)
+    for a in axes:
+        at = coordinates(a, how.transformation)
+        lost = ((at < 0) | (at > a.before - 1)) & how.crops
         inside = inside & ~lost.reshape(-1, *[1] * (len(x.shape) - 1 - a.axis))
-        g.out = final if last else g.fresh(f"axis{a.axis}")
-        shape = tuple(a.after if i == a.axis else d for i, d in enumerate(x.shape))
-        if mode == "nearest" and not lost.any():
-            index = g.node(nearest(at, a, nearest_mode), "index")
+        g.out = final if a is axes[-1] and not fills else g.fresh(f"axis{a.axis}")
+        if how.mode == "nearest" and not lost.any():
+            shape = tuple(a.after if i == a.axis else d for i, d in enumerate(x.shape))
+            index = g.node(nearest(at, a, how.nearest_mode), "index")
             x = g.operator("gather", x, index, batch=x.batch, shape=shape, axis=a.axis)
-            continue
-        if mode == "nearest":
-            matrix = one_hot_rows(nearest(at, a, nearest_mode), a.before)
         else:
-            matrix = weights(at, a, mode, cubic=cubic, exclude_outside=exclude_outside, antialias=antialias)
-        x = dense(g, x, np.where(lost[:, None], 0, matrix), None, a.axis)
+            x = dense(g, x, np.where(lost[:, None], 0, how.weights(at, a)), None, a.axis)
     g.out = final
-    if crop and extrapolation:
-        return g.affine(x, None, np.where(inside, 0, extrapolation).astype(np.float32))
+    if fills:
+        return g.affine(x, None, np.where(inside, 0, how.extrapolation).astype(np.float32))
     return x if axes else g.reshape(x, x.shape, batch=x.batch)
 
 
@@ -183,21 +184,12 @@ def resize(
     transformation = coordinate_transformation_mode or ("asymmetric" if g.opset < 11 else "half_pixel")
     found = extents(x, along, known[1], known[2], keep_aspect_ratio_policy)
     bounds = np.zeros(2 * len(along)) if known[0] is None else known[0].reshape(-1)
+    begin, end = bounds[: len(along)], bounds[len(along) :]
     plan = [
-        Axis(
-            axis=a,
-            before=x.shape[a],
-            after=size,
-            scale=scale,
-            begin=float(bounds[i]),
-            end=float(bounds[len(along) + i]),
-        )
-        for i, (a, (size, scale)) in enumerate(zip(along, found, strict=True))
+        Axis(axis=a, before=x.shape[a], after=size, scale=scale, begin=float(b), end=float(e))
+        for a, (size, scale), b, e in zip(along, found, begin, end, strict=True)
     ]
-    return interpolated(
-        g,
-        x,
-        plan,
+    how = Sampling(
         mode="linear" if mode == "bilinear" else mode,
         transformation=transformation,
         nearest_mode=nearest_mode or ("simple" if g.opset < 11 else "round_prefer_floor"),
@@ -206,6 +198,7 @@ def resize(
         antialias=bool(antialias),
         extrapolation=extrapolation_value,
     )
+    return interpolated(g, x, plan, how)
 
 
 def upsample(

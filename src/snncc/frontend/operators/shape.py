@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -34,11 +35,7 @@ def flatten(g: Builder, x: Operand, *, axis: int = 1) -> Node:
     """Flatten to two axes."""
     x = g.node(x)
     cut = axis % len(x.shape) if axis < 0 else axis
-    if x.batch is None:
-        return g.reshape(x, g.shape)
-    if x.batch == 0:
-        return g.reshape(x, g.shape, batch=0 if cut > 0 else 1)
-    return g.reshape(x, g.shape)
+    return g.reshape(x, g.shape, batch=(0 if cut > 0 else 1) if x.batch == 0 else None)
 
 
 def reshape(
@@ -82,10 +79,7 @@ def concat(g: Builder, *operands: Operand, axis: int = 1) -> Node:
     """Concat; operands without a batch axis are repeated per sample."""
     inputs = [g.node(x) for x in operands]
     axis %= len(g.shape)
-    found = {(x.batch, x.shape[x.batch]) for x in inputs if x.batch is not None}
-    if len(found) > 1:
-        raise MixesSamples("its operands carry the samples on different axes")
-    batch = next(iter(found))[0] if found else None
+    batch, _ = g.samples_axis(inputs, len(g.shape)) or (None, 1)
     if batch == axis and len(inputs) > 1:
         raise MixesSamples("it joins values along the samples' axis")
     if batch is not None:
@@ -99,9 +93,7 @@ def take(g: Builder, x: Node, axis: int, start: int, step: int, size: int, name:
     shape = tuple(size if i == axis else d for i, d in enumerate(x.shape))
     if x.batch == axis and (size, step) != (x.shape[axis], 1):
         raise MixesSamples("it cuts the samples' axis")
-    return g.add(
-        Slice(name=name, inputs=(x.name,), shape=shape, batch=x.batch, dtype=x.dtype, axis=axis, start=start, step=step)
-    )
+    return g.unary(Slice, x, name=name, shape=shape, dtype=x.dtype, axis=axis, start=start, step=step)
 
 
 def slice_(
@@ -181,18 +173,7 @@ def pad(
         raise MixesSamples("it pads the samples' axis")
     if mode not in ("constant", "reflect", "edge", "wrap"):
         raise Unsupported(f"mode={mode}", cure="use constant, reflect, edge or wrap")
-    return g.add(
-        Pad(
-            name=g.out,
-            inputs=(x.name,),
-            shape=g.shape,
-            batch=x.batch,
-            dtype=x.dtype,
-            padding=tuple(full),
-            mode=mode,  # type: ignore[arg-type]
-            value=value,
-        )
-    )
+    return g.unary(Pad, x, dtype=x.dtype, padding=tuple(full), mode=mode, value=value)
 
 
 def expand(g: Builder, x: Operand, shape: Operand) -> Node:
@@ -202,13 +183,19 @@ def expand(g: Builder, x: Operand, shape: Operand) -> Node:
     batch = None if x.batch is None else x.batch + len(g.shape) - len(x.shape)
     if batch is not None and g.shape[batch] != x.shape[x.batch or 0]:
         raise MixesSamples("it enlarges the samples' axis")
-    return g.add(Expand(name=g.out, inputs=(x.name,), shape=g.shape, batch=batch, dtype=x.dtype))
+    return g.unary(Expand, x, batch=batch, dtype=x.dtype)
 
 
 def reduction(
-    g: Builder, x: Operand, axes_input: Operand, axes: Ints | None, keepdims: int, noop_with_empty_axes: int
-) -> tuple[Node, tuple[int, ...], int | None]:
-    """The operand of a reduction, its axes, and the batch axis of the result."""
+    g: Builder,
+    x: Operand,
+    axes_input: Operand,
+    *,
+    axes: Ints | None = None,
+    keepdims: int = 1,
+    noop_with_empty_axes: int = 0,
+) -> tuple[Node, dict[str, Any]]:
+    """The operand of a reduction and the fields of its node: axes, keepdims and the batch axis of the result."""
     x = g.node(x)
     if keepdims not in (0, 1):
         raise Unsupported(f"keepdims is {keepdims}, not 0 or 1", cure="check the file with onnx.checker")
@@ -217,48 +204,19 @@ def reduction(
     if x.batch in along:
         raise MixesSamples("it reduces over the samples' axis")
     batch = x.batch if x.batch is None or keepdims else x.batch - sum(i < x.batch for i in along)
-    return x, tuple(along), batch
+    return x, {"batch": batch, "axes": tuple(along), "keepdims": bool(keepdims)}
 
 
-def reduce_mean(
-    g: Builder,
-    x: Operand,
-    axes_input: Operand = None,
-    *,
-    axes: Ints | None = None,
-    keepdims: int = 1,
-    noop_with_empty_axes: int = 0,
-) -> Node:
+def reduce_mean(g: Builder, x: Operand, axes_input: Operand = None, **attributes: Any) -> Node:
     """ReduceMean."""
-    x, along, batch = reduction(g, x, axes_input, axes, keepdims, noop_with_empty_axes)
-    return g.add(
-        Reduce(name=g.out, inputs=(x.name,), shape=g.shape, batch=batch, op="mean", axes=along, keepdims=bool(keepdims))
-    )
+    x, fields = reduction(g, x, axes_input, **attributes)
+    return g.unary(Reduce, x, op="mean", **fields)
 
 
-def reduce_sum(
-    g: Builder,
-    x: Operand,
-    axes_input: Operand = None,
-    *,
-    axes: Ints | None = None,
-    keepdims: int = 1,
-    noop_with_empty_axes: int = 0,
-) -> Node:
+def reduce_sum(g: Builder, x: Operand, axes_input: Operand = None, **attributes: Any) -> Node:
     """ReduceSum."""
-    x, along, batch = reduction(g, x, axes_input, axes, keepdims, noop_with_empty_axes)
-    return g.add(
-        Reduce(
-            name=g.out,
-            inputs=(x.name,),
-            shape=g.shape,
-            batch=batch,
-            dtype=x.dtype,
-            op="sum",
-            axes=along,
-            keepdims=bool(keepdims),
-        )
-    )
+    x, fields = reduction(g, x, axes_input, **attributes)
+    return g.unary(Reduce, x, op="sum", dtype=x.dtype, **fields)
 
 
 def gather(g: Builder, x: Operand, index: Operand, *, axis: int = 0) -> Node:

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from snncc.frontend.operators.builder import Builder, Lowering, MixesSamples, Operand, Unsupported
-from snncc.frontend.operators.linear import constant, dense, spatial_first
+from snncc.frontend.operators.builder import Builder, Lowering, MixesSamples, Operand
+from snncc.frontend.operators.linear import Window, constant, dense, one_to_three, spatial_first, weighted
 from snncc.frontend.operators.shape import expand, ints, positive
 from snncc.ir.nodes import ConvTranspose, Node, Pad
 
@@ -76,61 +77,27 @@ def center_crop_pad(g: Builder, x: Operand, shape_input: Operand, *, axes: Ints 
         padding[axis], padding[rank + axis] = begin, change - begin
     if x.batch is not None and (padding[x.batch] or padding[rank + x.batch]):
         raise MixesSamples("it cuts or pads the samples' axis")
-    return g.add(
-        Pad(
-            name=g.out,
-            inputs=(x.name,),
-            shape=g.shape,
-            batch=x.batch,
-            dtype=x.dtype,
-            padding=tuple(padding),
-            mode="constant",
-        )
-    )
+    return g.unary(Pad, x, dtype=x.dtype, padding=tuple(padding), mode="constant")
 
 
-def col2im(
-    g: Builder,
-    x: Operand,
-    image_shape: Operand,
-    block_shape: Operand,
-    *,
-    dilations: Ints | None = None,
-    pads: Ints | None = None,
-    strides: Ints | None = None,
-) -> Node:
+def col2im(g: Builder, x: Operand, image_shape: Operand, block_shape: Operand, **window: Any) -> Node:
     """Col2Im: blocks added at their places, a transposed convolution with weights 0 and 1."""
-    x, final = g.node(x), g.out
+    x = g.node(x)
     spatial_first(x)
     image = ints(image_shape, None, "image shape") or []
     block = ints(block_shape, None, "block shape") or []
     n = len(image)
-    if n not in (1, 2, 3):
-        raise Unsupported(f"{n} spatial axes", cure="use 1 to 3")
-    stride, dilation = list(strides or [1] * n), list(dilations or [1] * n)
-    padding = list(pads or [0] * (2 * n))
-    space = range(n)
-    free = [image[i] + padding[i] + padding[n + i] - (block[i] - 1) * dilation[i] - 1 for i in space]
+    one_to_three(n)
+    fields = Window(**window).over(x, block)
+    padding, dilation = fields["padding"], fields["dilation"]
+    free = [image[i] + padding[i] + padding[n + i] - (block[i] - 1) * dilation[i] - 1 for i in range(n)]
     taps = math.prod(block)
-    places = [f // s + 1 for f, s in zip(free, stride, strict=True)]
+    places = [f // s + 1 for f, s in zip(free, fields["stride"], strict=True)]
     columns = g.reshape(x, (x.shape[0], x.shape[1], *places), name=g.fresh("columns"), batch=x.batch)
     channels = x.shape[1] // taps
     weight = np.tile(np.eye(taps, dtype=np.float32), (channels, 1)).reshape(channels * taps, 1, *block)
-    g.out = final
-    return g.add(
-        ConvTranspose(
-            name=final,
-            inputs=(columns.name,),
-            shape=g.shape,
-            batch=x.batch,
-            weight=g.array("weight", weight),
-            stride=tuple(stride),
-            padding=tuple(padding),
-            dilation=tuple(dilation),
-            groups=channels,
-            output_padding=tuple(f % s for f, s in zip(free, stride, strict=True)),
-        )
-    )
+    extra = tuple(f % s for f, s in zip(free, fields["stride"], strict=True))
+    return weighted(g, ConvTranspose, columns, weight, None, groups=channels, output_padding=extra, **fields)
 
 
 def affine_grid(g: Builder, theta: Operand, size: Operand, *, align_corners: int = 0) -> Node:
