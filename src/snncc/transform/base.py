@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from threading import Lock
-from typing import Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
 import numpy as np
@@ -16,11 +16,12 @@ import numpy as np
 from snncc.calibrate.statistics import Request, Summary, collect
 from snncc.data.dataset import Dataset
 from snncc.errors import RecipeError
-from snncc.ir.network import Network
+from snncc.ir.network import Array, Network
 from snncc.ir.nodes import Conv, ConvTranspose, Input, Linear, Node
 from snncc.transform.values import AnnValues
 
 Granularity = Literal["layer", "channel", "neuron"]
+Percentile = Annotated[float, msgspec.Meta(gt=0, le=100)]
 #: A sample's power may be so many times what this share of at least so many samples stays below.
 OUT_OF_PROPORTION, USUAL, LEAST_SAMPLES = 25.0, 0.95, 20
 
@@ -108,6 +109,45 @@ class Context:
                 self.cache |= {keys[r]: summary for r, summary in found.items()}
                 self.cache.powers |= {(name, self.values.diverged.get(name, 0)): p for name, p in powers.items()}
             return {r: self.cache[key] for r, key in keys.items()}
+
+    def level(
+        self,
+        name: str,
+        percentile: float = 100.0,
+        granularity: Granularity = "layer",
+        *,
+        absolute: bool = False,
+        nonzero: bool = False,
+    ) -> Array:
+        """A percentile of an ANN value over the calibration samples; 100 is the maximum. See `levels`."""
+        chosen = (name,) if absolute else ()
+        return self.levels({name: name}, percentile, granularity, absolute=chosen, nonzero=nonzero)[name]
+
+    def levels(
+        self,
+        values: Mapping[str, str],
+        percentile: float,
+        granularity: Granularity,
+        *,
+        absolute: Collection[str] = (),
+        nonzero: bool = False,
+    ) -> dict[str, Array]:
+        """The percentiles of several ANN values, found together: what a threshold at that percentile is set to.
+
+        values: key -> name of the value; keys in `absolute` take magnitudes; `nonzero` leaves zeros out. Results by
+        key, (1, ...), with extent 1 where one number is shared.
+        """
+        histogram = percentile < 100
+        wanted = {
+            key: self.request(name, granularity, histogram=histogram, absolute=key in absolute)
+            for key, name in values.items()
+        }
+        found = self.statistics(wanted.values())
+        levels = {
+            key: found[r].percentile(percentile, nonzero=nonzero) if histogram else found[r].max
+            for key, r in wanted.items()
+        }
+        return {key: self.shaped(level, self.ann[values[key]]) for key, level in levels.items()}
 
     def with_samples(self, count: int) -> Context:
         """The context of a pass that takes the first `count` calibration samples only, with statistics of their own."""

@@ -11,9 +11,8 @@ import numpy as np
 from snncc.calibrate.statistics import rebatched
 from snncc.calibrate.threshold_error import observations
 from snncc.ir.network import Network
-from snncc.ir.nodes import LeakyIF
 from snncc.transform.base import Context, Fidelity, Granularity, transform
-from snncc.transform.passes.balance_thresholds import neurons, with_thresholds
+from snncc.transform.thresholds import activation_requests, neurons, with_thresholds
 
 
 @transform(fidelity=Fidelity.EMPIRICAL, needs={"neurons"}, gives={"thresholds"})
@@ -40,10 +39,7 @@ def balance_locally(
     Refuses    nothing; neurons that were never active get threshold 0 and never fire (noted)
     Source     arXiv:2409.03368
     """
-    requests = {}
-    for node in neurons(net):
-        leaky = isinstance(node, LeakyIF)
-        requests[node.name] = ctx.request(node.inputs[0] if leaky else node.name, granularity, absolute=leaky)
+    requests = activation_requests(net, ctx, granularity)
     shapes = {r: s.max.shape for r, s in ctx.statistics(requests.values()).items()}
     names = list(dict.fromkeys(r.value for r in shapes))
     axes = {r.value: r.batch_axis for r in shapes}

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -16,21 +16,10 @@ from snncc.errors import RecipeError
 from snncc.execute.torch.layout import stepwise
 from snncc.execute.torch.replay import PIECE, AnnReplay, Replay, Store, last_readers
 from snncc.ir.network import Array, Network
-from snncc.ir.nodes import (
-    Affine,
-    Conv,
-    ConvTranspose,
-    Differential,
-    Linear,
-    Neuron,
-    Node,
-    Reshape,
-    Sum,
-    Transpose,
-)
+from snncc.ir.nodes import Differential, Neuron, Node
 from snncc.transform.base import Context, Fidelity, channel_axis, transform
+from snncc.transform.branches import Branch, branches, undo, with_biases, with_shifts
 from snncc.transform.features import (
-    Weighted,
     as_coefficients,
     as_weight,
     drawn_positions,
@@ -40,65 +29,7 @@ from snncc.transform.features import (
     validated_ridge,
 )
 from snncc.transform.neuron_search import best_arrays, searchable
-from snncc.transform.passes.balance_thresholds import neurons
-
-WEIGHTED = (Conv, ConvTranspose, Linear)
-MIN_GAIN = 1e-6
-
-
-@dataclass(frozen=True, slots=True)
-class Branch:
-    """A weighted node that reaches a neuron alone, and the nodes from it to the neuron's current."""
-
-    node: Weighted
-    path: tuple[Node, ...]
-
-
-def branches(net: Network, neuron: Neuron) -> list[Branch]:
-    """The weighted nodes that feed one neuron and nothing else, through nodes whose effect can be undone."""
-    found: list[Branch] = []
-
-    def walk(name: str, path: tuple[Node, ...]) -> None:
-        node = net[name]
-        if len(net.consumers[name]) > 1 or name in net.outputs or name not in net.varying:
-            return
-        if isinstance(node, WEIGHTED):
-            found.append(Branch(node, path))
-        elif isinstance(node, Sum | Affine | Reshape | Transpose) and net.is_linear(node):
-            for source in node.inputs:
-                if reversible(net, node, source):
-                    walk(source, (node, *path))
-
-    walk(neuron.inputs[0], ())
-    return found
-
-
-def reversible(net: Network, node: Node, source: str) -> bool:
-    """Whether a residual of the node tells that of one of its inputs: no broadcasting, nothing scaled to zero."""
-    if isinstance(node, Affine) and node.scale is not None and not net.arrays[node.scale].all():
-        return False
-    return isinstance(node, Reshape | Transpose) or tuple(node.shape) == tuple(net[source].shape)
-
-
-def undo(net: Network, branch: Branch, residual: Tensor, arrays: Mapping[str, Tensor]) -> Tensor:
-    """The residual at the weighted node that would explain a residual of the current."""
-    source = branch.node.name
-    steps: list[tuple[Node, str]] = []
-    for node in branch.path:
-        steps.append((node, source))
-        source = node.name
-    for node, read in reversed(steps):
-        shape, batch = net[read].shape, net[read].batch
-        extents = [-1 if i == batch else d for i, d in enumerate(shape)]
-        if isinstance(node, Transpose):
-            residual = residual.permute(*np.argsort(node.permutation).tolist())
-        elif isinstance(node, Reshape):
-            residual = residual.reshape(extents)
-        elif isinstance(node, Sum):
-            residual = residual / node.coefficients[node.inputs.index(read)]
-        elif isinstance(node, Affine) and node.scale is not None:
-            residual = residual / arrays[node.scale]
-    return residual
+from snncc.transform.thresholds import neurons
 
 
 @dataclass(slots=True)
@@ -106,12 +37,10 @@ class Matching:
     """The sweep over the layers: the network as corrected so far, and the samples carried along."""
 
     net: Network
-    ctx: Context
     replay: Replay
     ann: AnnReplay
     generator: torch.Generator
     changed: dict[str, Array] = field(default_factory=dict)
-    renamed: dict[str, Node] = field(default_factory=dict)
 
     def put(self, node: Node, name: str, value: Tensor) -> None:
         """Replace an array of the running network."""
@@ -169,20 +98,6 @@ class Matching:
         return shift
 
 
-def with_biases(net: Network) -> Network:
-    """The network with a bias in every weighted node. (Lowering gives each node arrays of its own.)"""
-    arrays: dict[str, Array] = {}
-
-    def change(node: Node) -> Node:
-        if not isinstance(node, WEIGHTED) or node.bias is not None:
-            return node
-        name = f"{node.name}/bias"
-        arrays[name] = np.zeros(node.shape[out_axis(node)], np.float32)
-        return msgspec.structs.replace(node, bias=name)
-
-    return net.rewrite(change, arrays)
-
-
 @transform(fidelity=Fidelity.EMPIRICAL, needs={"thresholds", "membrane"}, gives={"matched"}, uses_timesteps=True)
 def match_currents(
     net: Network,
@@ -217,17 +132,8 @@ def match_currents(
     if added := [node.name for node in neurons(net) if node.name not in ctx.ann.by_name]:
         raise RecipeError(f"match_currents: {added[0]} has no value in the ANN", cure="put spike_functions after it")
     net, ctx = with_biases(net), ctx.typical([node.name for node in neurons(net)])
-    size = max(1, min(len(ctx.calibration), PIECE // (ctx.timesteps * largest(net))))
-    feeds = list(ctx.calibration.batches(1 if ctx.values.one_at_a_time else size))
     ends = frozenset(n.name for n in net.nodes if isinstance(n, (Neuron, Differential)) and n.name in net.varying)
-    replay = Replay(net, feeds, ctx.timesteps)
-    work = Matching(
-        net=net,
-        ctx=ctx,
-        replay=replay,
-        ann=AnnReplay(ctx.ann, feeds, ends, replay.store),
-        generator=torch.Generator().manual_seed(ctx.seed),
-    )
+    work = matching(net, ctx, ends)
     readers = last_readers(net, ends)
     order = [node for node in net.nodes if node.name in ends]
     remaining = {node.name for node in neurons(net)}
@@ -240,14 +146,27 @@ def match_currents(
             shifts[node.name] = match_layer(work, node, weights, strength, rows, bias_rounds, search)
             remaining.discard(node.name)
         else:
-            for index in range(len(feeds)):
+            for index in range(len(work.replay.batches)):
                 work.replay.simulate_end(node, index)
-        for index in range(len(feeds)):
+        for index in range(len(work.replay.batches)):
             work.ann.value(node.name, index)
         work.replay.release(node.name, readers)
         work.ann.release(node.name, readers)
     ctx.progress("matching currents", len(order), len(order))
     return with_shifts(net.with_arrays(work.changed), shifts)
+
+
+def matching(net: Network, ctx: Context, ends: frozenset[str]) -> Matching:
+    """The sweep before its first layer; `ends` are the values at which replays stop."""
+    size = max(1, min(len(ctx.calibration), PIECE // (ctx.timesteps * largest(net))))
+    feeds = list(ctx.calibration.batches(1 if ctx.values.one_at_a_time else size))
+    replay = Replay(net, feeds, ctx.timesteps)
+    return Matching(
+        net=net,
+        replay=replay,
+        ann=AnnReplay(ctx.ann, feeds, ends, replay.store),
+        generator=torch.Generator().manual_seed(ctx.seed),
+    )
 
 
 @torch.no_grad()
@@ -269,41 +188,3 @@ def match_layer(
 def largest(net: Network) -> int:
     """Entries of the largest value of one sample."""
     return max(int(np.prod(node.shape)) for node in net.nodes)
-
-
-def with_shifts(net: Network, shifts: Mapping[str, Tensor]) -> Network:
-    """The shifts of currents put into a bias where a weighted node alone feeds the neuron, else an affine node."""
-    arrays: dict[str, Array] = {}
-
-    def change(node: Node) -> Node | list[Node]:
-        if not isinstance(node, Neuron) or node.name not in shifts or not shifts[node.name].any():
-            return node
-        value = shifts[node.name].numpy().astype(np.float32)
-        direct = [b for b in branches(net, node) if all(isinstance(p, Sum) and p.shape == b.node.shape for p in b.path)]
-        if direct and direct[0].node.bias is not None and channel_axis(net, node) == out_axis(direct[0].node):
-            branch, sign = direct[0], 1.0
-            source = branch.node.name
-            for step in branch.path:
-                sign *= step.coefficients[step.inputs.index(source)] if isinstance(step, Sum) else 1.0
-                source = step.name
-            bias = str(branch.node.bias)
-            arrays[bias] = (arrays.get(bias, net.arrays[bias]) + value.reshape(-1) / sign).astype(np.float32)
-            return node
-        name = f"{node.name}.corrected"
-        arrays[f"{name}/shift"] = value
-        source_node = net[node.inputs[0]]
-        extra = Affine(
-            name=name,
-            inputs=node.inputs,
-            shape=source_node.shape,
-            batch=source_node.batch,
-            shift=f"{name}/shift",
-        )
-        return [extra, msgspec.structs.replace(node, inputs=(name,))]
-
-    return net.rewrite(change, arrays)
-
-
-def out_axis(node: Weighted) -> int:
-    """The axis of a weighted node's output channels."""
-    return node.axis if isinstance(node, Linear) else 1

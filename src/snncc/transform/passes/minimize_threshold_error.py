@@ -11,9 +11,9 @@ import numpy as np
 
 from snncc.calibrate.threshold_error import Search, best_factors, resting_count
 from snncc.ir.network import Array, Network
-from snncc.ir.nodes import CentredIF, Clip, LeakyIF, Neuron, Node, SignedIF
+from snncc.ir.nodes import CentredIF, Clip, Neuron, Node, SignedIF
 from snncc.transform.base import Context, Fidelity, Granularity, transform
-from snncc.transform.passes.balance_thresholds import levels_of, neurons, with_thresholds
+from snncc.transform.thresholds import activation_requests, capped, levels_of, neurons, with_thresholds
 
 
 @transform(fidelity=Fidelity.EMPIRICAL, needs={"neurons"}, gives={"thresholds"}, uses_timesteps=True)
@@ -47,19 +47,11 @@ def minimize_threshold_error(
     Refuses    nothing; neurons that were never active get threshold 0 and never fire (noted)
     Source     arXiv:2106.06984; centring is this project's own
     """
-    wanted = {}
-    for node in neurons(net):
-        leaky = isinstance(node, LeakyIF)
-        wanted[node.name] = ctx.request(node.inputs[0] if leaky else node.name, granularity, absolute=leaky)
+    wanted = activation_requests(net, ctx, granularity)
     ctx.statistics(wanted.values())  # of all samples, from which `typical` knows each one's power
     ctx = ctx.typical([node.name for node in neurons(net) if node.name in ctx.ann.by_name])
     summaries = ctx.statistics(wanted.values())
-    levels: dict[str, Array] = {}
-    for node in neurons(net):
-        level, original = np.maximum(summaries[wanted[node.name]].max, 0), ctx.ann[node.name]
-        if isinstance(original, Clip) and original.high is not None:
-            level = np.minimum(level, original.high)
-        levels[node.name] = level
+    levels = {name: capped(np.maximum(summaries[r].max, 0), ctx, name) for name, r in wanted.items()}
     centred = [n for n in neurons(net) if centre and isinstance(n, SignedIF) and can_rest(n, ctx.ann[n.name])]
     share = min(centre / ctx.timesteps, 1.0)
     means = {n.name: share * np.maximum(summaries[wanted[n.name]].mean, 0) for n in centred}
@@ -68,14 +60,11 @@ def minimize_threshold_error(
     factors = best_factors(
         ctx.values,
         ctx.calibration.batches(ctx.batch_size),
-        {
-            wanted[n.name]: Search(level=levels[n.name], counts=counts[n.name], mean=means.get(n.name))
-            for n in neurons(net)
-        },
+        {r: Search(level=levels[name], counts=counts[name], mean=means.get(name)) for name, r in wanted.items()},
         np.linspace(1.0, smallest, points).tolist(),
         progress=lambda done: ctx.progress("minimizing the error of rates", done, total),
     )
-    best = {n.name: factors[wanted[n.name]] * levels[n.name] for n in neurons(net)}
+    best = {name: factors[r] * levels[name] for name, r in wanted.items()}
     rests = {n.name: ctx.shaped(resting_count(means[n.name], best[n.name], counts[n.name]), n) for n in centred}
     net = with_thresholds(net, ctx, {n.name: ctx.shaped(best[n.name], n) for n in neurons(net)})
     return with_rests(net, rests, ctx.timesteps)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from snncc.calibrate.statistics import Summary
 from snncc.ir.masks import MASK, masks
 from snncc.ir.network import Network
 from snncc.ir.nodes import Differential, Foreign, Node, Operator
@@ -32,6 +33,31 @@ def cut(bounds: Bounds, domain: Bounds) -> Bounds:
     )
 
 
+def measured(ctx: Context, name: str, *, absolute: bool = False) -> Summary:
+    """The statistics of a value."""
+    request = ctx.request(name, "layer", absolute=absolute)
+    return ctx.statistics([request])[request]
+
+
+def limits(net: Network, ctx: Context, node: Operator | Foreign, i: int, widen: float) -> Bounds:
+    """The range of an input: the calibrated one, wider by `widen` on both sides, cut to the domain."""
+    info = properties(node)
+    if i not in net.varying_positions(node) or info.homogeneous:
+        return None, None
+    summary = measured(ctx, node.inputs[i])
+    low, high = float(summary.min.min()), float(summary.max.max())
+    margin = widen * (high - low)
+    widened = (low - margin if low - margin > -HUGE else None, high + margin if high + margin < HUGE else None)
+    return cut(widened, info.domain[i] if i < len(info.domain) else (None, None))
+
+
+def least(net: Network, ctx: Context, node: Operator | Foreign, i: int) -> float:
+    """The smallest calibrated magnitude of a denominator; 0 for other inputs."""
+    if i not in properties(node).nonzero or i not in net.varying_positions(node):
+        return 0.0
+    return float(measured(ctx, node.inputs[i], absolute=True).min.min())
+
+
 @transform(fidelity=Fidelity.EXACT, needs={"pooling"}, gives={"functions"})
 def rewrite_functions(
     net: Network, ctx: Context, *, widen: Annotated[float, msgspec.Meta(ge=0, le=10)] = 0.1
@@ -55,27 +81,14 @@ def rewrite_functions(
         for node in net.nodes
         if isinstance(node, (Operator, Foreign)) and node.name in net.varying and not net.is_linear(node)
     ]
-    wanted = {}
-    for node in found:
-        for i in net.varying_positions(node):
-            wanted[node.name, i, False] = ctx.request(node.inputs[i], "layer")
-            wanted[node.name, i, True] = ctx.request(node.inputs[i], "layer", absolute=True)
-    summaries = ctx.statistics(wanted.values()) if wanted else {}
-
-    def bounds(node: Operator | Foreign, i: int) -> Bounds:
-        info = properties(node)
-        if i not in net.varying_positions(node) or info.homogeneous:
-            return None, None
-        summary = summaries[wanted[node.name, i, False]]
-        low, high = float(summary.min.min()), float(summary.max.max())
-        margin = widen * (high - low)
-        widened = (low - margin if low - margin > -HUGE else None, high + margin if high + margin < HUGE else None)
-        return cut(widened, info.domain[i] if i < len(info.domain) else (None, None))
-
-    def least(node: Operator | Foreign, i: int) -> float:
-        if i not in properties(node).nonzero or i not in net.varying_positions(node):
-            return 0.0
-        return float(summaries[wanted[node.name, i, True]].min.min())
+    ctx.statistics(  # in one pass over the data
+        [
+            ctx.request(node.inputs[i], "layer", absolute=absolute)
+            for node in found
+            for i in net.varying_positions(node)
+            for absolute in (False, True)
+        ]
+    )
 
     def change(node: Node) -> Node:
         if node not in found or not isinstance(node, (Operator, Foreign)):
@@ -84,16 +97,16 @@ def rewrite_functions(
         ctx.note("analog", node.name, f"{name} is computed on running means")
         if isinstance(node, Operator) and not OPERATORS[node.op].continuous:
             ctx.note("information", node.name, f"{name} is discontinuous: judge it by agreement, not by its error")
-        limits = [bounds(node, i) for i in range(len(node.inputs))]
+        ranges = [limits(net, ctx, node, i, widen) for i in range(len(node.inputs))]
         return Differential(
             name=node.name,
             inputs=node.inputs,
             shape=node.shape,
             batch=node.batch,
             function=node,
-            low=tuple(low for low, _ in limits),
-            high=tuple(high for _, high in limits),
-            nonzero=tuple(least(node, i) for i in range(len(node.inputs))),
+            low=tuple(low for low, _ in ranges),
+            high=tuple(high for _, high in ranges),
+            nonzero=tuple(least(net, ctx, node, i) for i in range(len(node.inputs))),
         )
 
     for name in masks(net) if found else ():

@@ -1,39 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The passes `select_adaptive_neuron` and `select_multistage_neuron`: neurons whose threshold changes with time."""
+"""The pass `select_adaptive_neuron`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
-import numpy as np
 
-from snncc.errors import RecipeError
 from snncc.ir.network import Network
-from snncc.ir.nodes import ACTIVATIONS, AdaptiveIF, Clip, MsatIF, Node, Relu
-from snncc.neurons.random import stream_key
+from snncc.ir.nodes import AdaptiveIF
 from snncc.transform.base import Context, Fidelity, transform
-from snncc.transform.passes.select_neuron import Burst
-
-BESIDE = "report it beside a constant threshold (method rmp) and a half-threshold start (method opi)"
-
-
-def replaced_activations(net: Network, name: str, make: Callable[[dict[str, Any]], Node]) -> Network:
-    """Every activation replaced by a neuron with threshold 1; refuses activations that emit negative values."""
-
-    def change(node: Node) -> Node:
-        if not isinstance(node, ACTIVATIONS) or node.name not in net.varying:
-            return node
-        if not isinstance(node, Relu | Clip):
-            raise RecipeError(
-                f"{name}: {node.name} is a {type(node).__name__}, which has no form with a changing threshold",
-                cure="convert with select_neuron (methods matched, dnisnm), or retrain with ReLU",
-            )
-        common = {"name": node.name, "inputs": node.inputs, "shape": node.shape, "batch": node.batch}
-        return make({**common, "threshold": "unit", "amplitude": "unit", "v_init": "zero"})
-
-    return net.rewrite(change, {"unit": np.ones((), np.float32), "zero": np.zeros((), np.float32)}, stage="snn")
+from snncc.transform.changing_thresholds import BESIDE, replaced_activations
 
 
 @transform(fidelity=Fidelity.EMPIRICAL, needs={"pooling", "functions"}, gives={"neurons"})
@@ -69,47 +46,4 @@ def select_adaptive_neuron(
         net,
         "select_adaptive_neuron",
         lambda common: AdaptiveIF(**common, eta=eta, adapt=adapt, rule=rule, subtract=subtract, scope=scope),
-    )
-
-
-@transform(fidelity=Fidelity.EMPIRICAL, needs={"pooling", "functions"}, gives={"neurons", "multistage"})
-def select_multistage_neuron(
-    net: Network,
-    ctx: Context,
-    *,
-    alpha: float = 0.3,
-    k_a: float = 1.0,
-    k_i: float = 1.0,
-    c: float = 5.0,
-    tau_mp: float = 0.5,
-    tau_rd: float = 0.5,
-    v_t: float = -1.0,
-    dtt: bool = True,
-    det: bool = True,
-    burst: Burst = 1,
-) -> Network:
-    """Replace every activation by a neuron with the multi-stage adaptive threshold (MSAT).
-
-        v += x / threshold;   th = 1 at the first step, then sigmoid(DTT + DET)
-        DTT = tau_mp (alpha d + v_t + k_a ln(1 + exp(d / k_i))),   d = last residual - mean of the residuals
-        DET = tau_rd exp(-x / (threshold c));   s = min(burst, floor(v / th));   v -= th s;   y = threshold th s
-
-    Constants of the paper (alpha, k_a, k_i, c, tau_mp, tau_rd): VGG-16 0.03, 1, 1, 5, 1, 1; ResNet-20 0.3, 1, 1, 5,
-    0.5, 0.5; ResNet-34 1, 1, 1, 5, 0.5, 0.5. v_t, which the paper calls a negative constant, is -1 in its code.
-
-    Options    the constants; dtt, det switch a part off (both off: th = 1); burst
-    Shapes     those of the activation
-    Guarantee  measured
-    Refuses    leaky activations; k_i or c = 0
-    Source     https://github.com/BrainCog-X/Brain-Cog (examples, msat_conversion; He 2024)
-    """
-    if not k_i or not c:
-        raise RecipeError("select_multistage_neuron: k_i and c divide, so they cannot be 0", cure="leave them out")
-    ctx.note("information", net.outputs[0], f"changing threshold: {BESIDE}")
-    constants: dict[str, Any] = {"alpha": alpha, "k_a": k_a, "k_i": k_i, "c": c, "tau_mp": tau_mp, "tau_rd": tau_rd}
-    constants |= {"v_t": v_t, "dtt": dtt, "det": det, "burst": burst}
-    return replaced_activations(
-        net,
-        "select_multistage_neuron",
-        lambda common: MsatIF(**common, **constants, key=stream_key(ctx.seed, common["name"])),
     )

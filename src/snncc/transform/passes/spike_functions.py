@@ -11,8 +11,7 @@ import numpy as np
 from snncc.ir.classes import carried
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import Conv, ConvTranspose, Differential, LeakyIF, Linear, MultiThreshold, Node, Operator
-from snncc.transform.base import Context, Fidelity, Granularity, transform
-from snncc.transform.passes.balance_thresholds import Percentile
+from snncc.transform.base import Context, Fidelity, Granularity, Percentile, transform
 
 #: What reaches a weighted node or a product without being an event.
 VALUES = frozenset({"analog", "graded", "input"})
@@ -55,37 +54,37 @@ def spike_functions(
     Refuses    nothing
     Source     arXiv:2502.21193 (multi-threshold neurons behind functions)
     """
+    if where == "none":
+        return net
     kinds = carried(net)
-    wanted = {
-        name: ctx.request(name, granularity, histogram=percentile < 100, absolute=True)
-        for node in net.nodes
-        if where != "none" and multiplies(node) and node.name in net.varying
-        for name in node.inputs
-        if kinds[name] & VALUES and name in ctx.ann.by_name
+    sources = {
+        name: name for node in net.nodes if multiplies(node) and node.name in net.varying for name in node.inputs
     }
-    summaries = ctx.statistics(wanted.values()) if wanted else {}
+    sources = {name: name for name in sources if kinds[name] & VALUES and name in ctx.ann.by_name}
+    levels = ctx.levels(sources, percentile, granularity, absolute=sources)
     arrays: dict[str, Array] = {}
-
-    def neuron(source: Node) -> Node:
-        summary, name = summaries[wanted[source.name]], f"{source.name}.spikes"
-        level = summary.percentile(percentile) if percentile < 100 else summary.max
-        threshold = (headroom * ctx.shaped(level, source)).astype(np.float32)
-        fields: dict[str, Any] = {"name": name, "inputs": (source.name,), "shape": source.shape, "batch": source.batch}
-        fields |= {field: f"{name}/{field}" for field in ("threshold", "amplitude", "v_init")}
-        arrays[f"{name}/threshold"] = arrays[f"{name}/amplitude"] = threshold
-        ctx.note("information", source.name, f"{kind} neurons put behind it, so that weighted nodes get events")
-        if kind == "multi_threshold":
-            arrays[f"{name}/v_init"] = np.zeros((), np.float32)
-            return MultiThreshold(**fields, sizes=sizes)
-        arrays[f"{name}/v_init"], arrays[f"{name}/slope"] = threshold / 2, np.ones((), np.float32)
-        return LeakyIF(**fields, slope=f"{name}/slope", negative="early")
 
     def change(node: Node) -> Node | list[Node]:
         if multiplies(node):
-            inputs = tuple(f"{name}.spikes" if name in wanted else name for name in node.inputs)
+            inputs = tuple(f"{name}.spikes" if name in sources else name for name in node.inputs)
             node = msgspec.structs.replace(node, inputs=inputs)
-        if node.name not in wanted:
+        if node.name not in sources:
             return node
-        return [node, neuron(node)]
+        ctx.note("information", node.name, f"{kind} neurons put behind it, so that weighted nodes get events")
+        threshold = (headroom * levels[node.name]).astype(np.float32)
+        return [node, two_sided_neuron(node, threshold, arrays, kind, sizes)]
 
-    return net.rewrite(change, arrays) if wanted else net
+    return net.rewrite(change, arrays) if sources else net
+
+
+def two_sided_neuron(source: Node, threshold: Array, arrays: dict[str, Array], kind: str, sizes: int) -> Node:
+    """The neuron behind a value; its arrays are added to `arrays`."""
+    name = f"{source.name}.spikes"
+    fields: dict[str, Any] = {"name": name, "inputs": (source.name,), "shape": source.shape, "batch": source.batch}
+    fields |= {field: f"{name}/{field}" for field in ("threshold", "amplitude", "v_init")}
+    arrays[f"{name}/threshold"] = arrays[f"{name}/amplitude"] = threshold
+    if kind == "multi_threshold":
+        arrays[f"{name}/v_init"] = np.zeros((), np.float32)
+        return MultiThreshold(**fields, sizes=sizes)
+    arrays[f"{name}/v_init"], arrays[f"{name}/slope"] = threshold / 2, np.ones((), np.float32)
+    return LeakyIF(**fields, slope=f"{name}/slope", negative="early")

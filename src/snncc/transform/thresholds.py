@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Setting the thresholds of a network's neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+
+from snncc.calibrate.statistics import Request
+from snncc.ir.network import Array, Network
+from snncc.ir.nodes import IF, Clip, LeakyIF, Neuron
+from snncc.transform.base import Context, Granularity
+
+
+def neurons(net: Network) -> list[Neuron]:
+    """The neurons of a network."""
+    return [node for node in net.nodes if isinstance(node, Neuron)]
+
+
+def levels_of(node: Neuron) -> int:
+    """How many spikes the neuron may emit in one step."""
+    return 1 if isinstance(node, IF) else getattr(node, "levels", 1)
+
+
+def activation_requests(net: Network, ctx: Context, granularity: Granularity) -> dict[str, Request]:
+    """For each neuron the request for its ANN activation; for a leaky one for its pre-activation's magnitude."""
+    leaky = {node.name for node in neurons(net) if isinstance(node, LeakyIF)}
+    sources = {node.name: node.inputs[0] if node.name in leaky else node.name for node in neurons(net)}
+    return {name: ctx.request(value, granularity, absolute=name in leaky) for name, value in sources.items()}
+
+
+def capped(level: Array, ctx: Context, name: str) -> Array:
+    """A neuron's level, at most where the ANN's activation saturates."""
+    original = ctx.ann.by_name.get(name)
+    return np.minimum(level, original.high) if isinstance(original, Clip) and original.high is not None else level
+
+
+def with_thresholds(net: Network, ctx: Context, levels: Mapping[str, Array]) -> Network:
+    """The network whose neurons have threshold = amplitude = level / (spikes in one step), capped where Clip is."""
+    arrays: dict[str, Array] = {}
+    changed: list[Neuron] = []
+    for node in neurons(net):
+        level = capped(levels[node.name], ctx, node.name)
+        threshold = np.maximum(level, 0).astype(np.float32) / np.float32(levels_of(node))
+        if dead := int(np.count_nonzero(threshold == 0)):
+            ctx.note("information", node.name, f"{dead} of {threshold.size} thresholds are 0: never active, never fire")
+        name = f"{node.name}/threshold"
+        arrays[name] = threshold
+        changed.append(msgspec.structs.replace(node, threshold=name, amplitude=name))
+    return net.replaced(changed, arrays)
