@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
-from snncc.transform.base import Transform
+from snncc.conversion.recipe import BY_NAME
+from snncc.transform import passes
+from snncc.transform.base import Fidelity, Transform
 from snncc.transform.passes import TRANSFORMS
 
 SOURCE = re.compile(r"(doi:10\.\d{4,9}/\S+|arXiv:\d{4}\.\d{4,5}|https://\S+\.\S+)(,| |;|$)")
@@ -65,3 +68,27 @@ def test_names_are_unique_and_needs_can_be_met() -> None:
         assert step.needs <= given, f"{step.name} stands before what gives {step.needs - given}"
         assert step.name == step.function.__name__
         given |= step.gives
+
+
+@pytest.mark.parametrize(
+    ("name", "fidelity", "needs", "gives"),
+    [
+        ("shift_clips", Fidelity.EXACT, set(), {"clips"}),
+        ("rewrite_max_pooling", Fidelity.EXACT, set(), {"pooling"}),
+        ("rewrite_functions", Fidelity.EXACT, {"pooling"}, {"functions"}),
+        ("select_neuron", Fidelity.EMPIRICAL, {"pooling", "functions"}, {"neurons"}),
+        ("balance_thresholds", Fidelity.EMPIRICAL, {"neurons"}, {"thresholds"}),
+        ("initialize_membrane", Fidelity.EMPIRICAL, {"thresholds"}, {"membrane"}),
+    ],
+)
+def test_contracts(name: str, fidelity: Fidelity, needs: set[str], gives: set[str]) -> None:
+    step = BY_NAME[name]
+    assert (step.fidelity, step.needs, step.gives) == (fidelity, needs, gives)
+
+
+def test_each_pass_has_a_file_and_a_test_of_its_name() -> None:
+    names = {t.name for t in TRANSFORMS}
+    folder = Path(passes.__file__).parent
+    assert {path.stem for path in folder.glob("*.py")} - {"__init__"} == names
+    tests = {path.stem for path in (Path(__file__).parent / "passes").glob("test_*.py")}
+    assert tests == {f"test_{name}" for name in names}

@@ -17,7 +17,7 @@ from snncc.ir.network import Network
 from snncc.ir.nodes import LeakyIF, Linear, Neuron, Node, Sum
 from snncc.transform.passes.absorb_amplitudes import with_unit_spikes
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "integer"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "integer"))
 from small_networks import NEURONS as KINDS
 from small_networks import images, plain, samples
 

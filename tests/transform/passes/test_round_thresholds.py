@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Zou's integer network: BatchNorm in thresholds, and the signed neuron against the paper's moving thresholds."""
+"""The pass `round_thresholds`: the signed neuron against the paper's moving integer thresholds."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from small_models import dataset, lowered, normal, parsed
 from snncc.conversion import recipe
 from snncc.errors import RecipeError
 from snncc.execute import reference
-from snncc.ir.nodes import BatchNorm, SignedIF
+from snncc.ir.nodes import SignedIF
 from snncc.ir.text import to_text
 
-GOLDEN = Path(__file__).parent.parent / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 def moving_thresholds(current: np.ndarray, theta: np.ndarray, delta: np.ndarray) -> np.ndarray:
@@ -113,18 +113,6 @@ def test_thresholds_behind_real_weights_are_rounded_on_request() -> None:
 def test_the_network_text() -> None:
     case, _, _ = ternary_net(1)
     assert to_text(converted(case, "zou")) == (GOLDEN / "zou.txt").read_text()
-
-
-def test_batchnorm_elsewhere_is_left_to_folding() -> None:
-    text = """g (float[N, 2, 4, 4] x) => (float[N, 2, 4, 4] y) {
-      c = Conv <pads=[1,1,1,1]> (x, w) n = BatchNormalization (c, g, e, m, v) z = Add(n, x) a = Add(z, half)
-      f = Floor(a) y = Clip(f, zero) }"""
-    arrays = {"w": normal(1, 2, 2, 3, 3), "g": normal(2, 2), "e": normal(3, 2), "m": normal(4, 2)}
-    arrays |= {"v": np.ones(2), "half": np.float32(0.5), "zero": np.float32(0)}
-    case = lowered(parsed(text, opset=15, **arrays), dataset(x=normal(5, 4, 2, 4, 4)))
-    case.apply("recognize_quantized_activations")
-    net = case.apply("absorb_batchnorm")
-    assert any(isinstance(n, BatchNorm) for n in net.nodes)
 
 
 def test_real_weights_cannot_have_integer_thresholds() -> None:

@@ -1,134 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`shift_clips`, `rewrite_max_pooling` and `rewrite_functions`."""
+"""The pass `rewrite_functions`."""
 
 from __future__ import annotations
 
 import numpy as np
-import onnx
 import pytest
+from one_node import one
 
-from small_models import Case, dataset, lowered, normal, parsed
-from snncc.conversion.recipe import BY_NAME
+from small_models import Case, normal
 from snncc.execute import reference
 from snncc.ir.check import check, check_shapes
 from snncc.ir.network import Network
-from snncc.ir.nodes import Affine, AveragePool, Clip, Differential, MaxPool, Node, Operator, Relu
-from snncc.transform.base import Fidelity
+from snncc.ir.nodes import Affine, Differential, Operator, Relu
 from snncc.transform.passes.rewrite_functions import cut
-
-
-def kinds(net: Network) -> list[str]:
-    return [type(n).__name__ for n in net.nodes if n.inputs]
-
-
-def one(text: str, x: np.ndarray, **weights: np.ndarray) -> Case:
-    shape = ",".join(map(str, x.shape[1:]))
-    return lowered(parsed(f"g (float[N,{shape}] x) => (float[] y) {{ {text} }}", **weights), dataset(x=x))
-
-
-# shift_clips
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "wanted"),
-    [
-        (0.0, 6.0, ["Clip"]),
-        (0.0, None, ["Relu"]),
-        (-0.5, 0.75, ["Affine", "Clip", "Affine"]),
-        (0.25, 1.0, ["Affine", "Clip", "Affine"]),
-        (-1.0, None, ["Affine", "Relu", "Affine"]),
-        (None, 0.5, ["Affine", "Relu", "Affine"]),
-        (None, -0.5, ["Affine", "Relu", "Affine"]),
-        (None, 0.0, ["Affine", "Relu", "Affine"]),
-        (None, None, ["Affine"]),
-    ],
-)
-def test_shift_clips(low: float | None, high: float | None, wanted: list[str]) -> None:
-    x = normal(0, 50, 4)
-    attributes = {k: v for k, v in (("min", low), ("max", high)) if v is not None}
-    node = onnx.helper.make_node("Clip", ["x"], ["y"], **attributes)
-    source = parsed("g (float[N,4] x) => (float[] y) { y = Relu(x) }", opset=10)
-    source.graph.node[0].CopyFrom(node)
-    case = lowered(source, dataset(x=x))
-    net = case.apply("shift_clips")
-    check(net, "shift_clips")
-    check_shapes(net, "shift_clips")
-    assert kinds(net) == wanted
-    found = reference.evaluate(net, {"x": x})["y"]
-    np.testing.assert_allclose(found, np.clip(x.astype(float), low, high), rtol=0, atol=1e-6)
-    for n in net.nodes:  # what a neuron can follow
-        assert not isinstance(n, Clip) or (n.low == 0 and n.high is not None)
-
-
-def test_only_the_clip_that_rates_reach_is_shifted() -> None:
-    text = """g (int64[N,3] i) => (float[] y) {
-        t = Gather<axis=0>(table, i)  y = Clip(t, low, high)
-    }"""
-    source = parsed(text, table=normal(0, 5, 4), low=np.float32(-0.5), high=np.float32(0.5))
-    case = lowered(source, dataset(i=np.zeros((2, 3), np.int64)))
-    assert case.apply("shift_clips") == case.network
-    assert "Clip" in kinds(case.network)
-
-
-# rewrite_max_pooling
-
-POOL = "y = MaxPool<kernel_shape=[3,2], strides=[2,2], pads=[1,0,1,1], ceil_mode=1, dilations=[1,2]>(x)"
-
-
-def differences(net: Network, feeds: dict[str, np.ndarray], steps: int) -> np.ndarray:
-    """The running sum of y at each step."""
-    return np.cumsum([values["y"] for values in reference.run(net, feeds, steps)], axis=0)
-
-
-def test_event_driven_maximum() -> None:
-    """At every step the sum of what was emitted is the maximum of the sums received."""
-    x = normal(0, 3, 2, 6, 7)
-    case = one(f"r = Relu(x) {POOL.replace('(x)', '(r)')}", x)
-    pool = case.network["y"]
-    net = case.apply("rewrite_max_pooling")
-    assert kinds(net) == ["Relu", "Differential"]
-    (node,) = (n for n in net.nodes if isinstance(n, Differential))
-    assert node.function == pool
-    assert node.direct
-    assert case.notes == []
-    wanted = reference.evaluate(case.network, {"x": x})["y"]
-    # the function itself, on a current that changes sign from step to step
-    spiking = Network(nodes=(net["x"], Differential(**{**fields(node), "inputs": ("x",)})), outputs=("y",), arrays={})
-    machine = reference.Machine(network=spiking, feeds={"x": x})
-    total, sums = np.zeros_like(wanted), np.zeros_like(x, dtype=float)
-    for t in range(6):
-        machine.feeds = {"x": (normal(t, *x.shape)).astype(float)}
-        sums += machine.feeds["x"]
-        total = total + machine.step()["y"]
-        assert isinstance(pool, MaxPool)
-        np.testing.assert_allclose(total, reference.evaluate_function(pool, [sums], {}, 1.0), atol=1e-12)
-
-
-def fields(node: Node) -> dict[str, object]:
-    return {name: getattr(node, name) for name in type(node).__struct_fields__}
-
-
-def test_average_instead_is_an_approximation_and_says_so() -> None:
-    case = one(POOL, normal(0, 3, 2, 6, 7))
-    pool = case.network["y"]
-    net = case.apply("rewrite_max_pooling", to="average")
-    node = net["y"]
-    assert isinstance(node, AveragePool)
-    assert isinstance(pool, MaxPool)
-    assert not node.count_include_pad
-    for name in ("kernel", "stride", "padding", "dilation", "ceil_mode", "shape", "batch"):
-        assert getattr(node, name) == getattr(pool, name)
-    assert case.notes == [("approximation", "y")]
-    check_shapes(net, "rewrite_max_pooling")
-
-
-def test_without_max_pools_nothing_changes() -> None:
-    case = one("y = AveragePool<kernel_shape=[2]>(x)", normal(0, 3, 2, 6))
-    before = case.network
-    assert case.apply("rewrite_max_pooling") == before
-
-
-# rewrite_functions
 
 
 def rewritten(text: str, x: np.ndarray, *, widen: float = 0.1, **weights: np.ndarray) -> tuple[Case, Network]:
@@ -248,19 +132,6 @@ def test_the_running_mean_is_the_function_of_the_running_mean() -> None:
 )
 def test_cut(bounds: tuple[float, float], domain: tuple[float, float], wanted: tuple[float, float]) -> None:
     assert cut(bounds, domain) == wanted
-
-
-@pytest.mark.parametrize(
-    ("name", "needs", "gives"),
-    [
-        ("shift_clips", set(), {"clips"}),
-        ("rewrite_max_pooling", set(), {"pooling"}),
-        ("rewrite_functions", {"pooling"}, {"functions"}),
-    ],
-)
-def test_contracts(name: str, needs: set[str], gives: set[str]) -> None:
-    step = BY_NAME[name]
-    assert (step.fidelity, step.needs, step.gives) == (Fidelity.EXACT, needs, gives)
 
 
 def test_every_kind_that_is_used_here_exists() -> None:

@@ -1,120 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`select_neuron`, `balance_thresholds` and `initialize_membrane`."""
+"""The pass `balance_thresholds`."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
+from three_activations import TEXT, WEIGHTS, X, neurons
+from two_layers import two_layers
 
 from small_models import Case, dataset, lowered, normal, parsed
-from snncc.conversion.recipe import BY_NAME
-from snncc.errors import RecipeError
 from snncc.execute import reference
-from snncc.ir.check import check, check_shapes
-from snncc.ir.network import Network
-from snncc.ir.nodes import IF, LeakyIF, Neuron, SignedIF
-from snncc.transform.base import Fidelity
-
-X = normal(0, 40, 3, 4, 5)
-TEXT = """g (float[N,3,4,5] x) => (float[] y) {
-    c1 = Conv<pads=[1,1,1,1]>(x, w, b)  r1 = Relu(c1)
-    c2 = Conv(r1, w2)  r2 = LeakyRelu<alpha=0.25>(c2)
-    r3 = Clip(r2, zero, six)
-    f = Flatten(r3)  y = Gemm(f, w3)
-}"""
-WEIGHTS = {
-    "w": normal(1, 4, 3, 3, 3) / 4,
-    "b": np.float32([0, 0.2, -0.1, -100]),  # the last channel never fires
-    "w2": normal(2, 2, 4, 2, 2) / 3,
-    "w3": normal(3, 24, 3),
-    "zero": np.float32(0),
-    "six": np.float32(0.3),
-}
+from snncc.ir.check import check_shapes
 
 
-@pytest.fixture
-def case() -> Case:
-    return lowered(parsed(TEXT, **WEIGHTS), dataset(x=X))
+def test_reduce_and_percentile_are_the_same_at_one_hundred() -> None:
+    found = []
+    for options in ({"reduce": "max", "percentile": 50.0}, {"percentile": 100.0}, {"percentile": 50.0}):
+        made = two_layers()
+        made.spiking(kind="if")
+        found.append(made.apply("balance_thresholds", granularity="neuron", **options).arrays["r/threshold"])
+    assert np.array_equal(found[0], found[1])
+    assert (found[2] < found[1]).any()
 
 
-def neurons(net: Network) -> dict[str, Neuron]:
-    return {n.name: n for n in net.nodes if isinstance(n, Neuron)}
+def test_burst_thresholds_are_those_of_one_spike() -> None:
+    found = []
+    for burst in (1, 5):
+        made = two_layers()
+        net = made.spiking(kind="if", burst=burst)
+        assert net["r"].burst == burst  # type: ignore[attr-defined]
+        found.append(made.apply("balance_thresholds", reduce="max").arrays["r/threshold"])
+    assert found[0] == found[1]
 
-
-@pytest.mark.parametrize(
-    ("options", "kinds"),
-    [
-        ({}, [SignedIF, LeakyIF, SignedIF]),
-        ({"kind": "if"}, [IF, LeakyIF, IF]),
-        ({"negative": "early", "levels": 3}, [SignedIF, LeakyIF, SignedIF]),
-    ],
-)
-def test_the_kind_of_each_activation(case: Case, options: dict[str, Any], kinds: list[type]) -> None:
-    net = case.spiking(**options)
-    found = neurons(net)
-    assert [type(n) for n in found.values()] == kinds
-    assert list(found) == ["r1", "r2", "r3"]
-    assert net.stage == "snn"
-    check(net, "select_neuron")
-    check_shapes(net, "select_neuron")
-    for node in found.values():
-        before = case.context.ann[node.name]
-        assert (node.shape, node.batch, node.inputs) == (before.shape, before.batch, before.inputs)
-        for field, value in options.items():
-            if field != "kind" and not isinstance(node, IF):
-                assert getattr(node, field) == value
-    leaky = found["r2"]
-    assert isinstance(leaky, LeakyIF)
-    assert net.arrays[leaky.slope] == np.float32(0.25)
-
-
-def test_overrides_go_by_pattern_and_the_first_that_fits_wins(case: Case) -> None:
-    overrides = [
-        {"match": "r1", "kind": "if", "reset": "zero"},
-        {"match": "r*", "negative": "early"},
-        {"match": "r3", "kind": "if"},
-    ]
-    found = neurons(case.spiking(overrides=overrides))
-    assert isinstance(found["r1"], IF)
-    assert found["r1"].reset == "zero"
-    assert isinstance(found["r2"], LeakyIF)
-    assert isinstance(found["r3"], SignedIF)
-    assert found["r2"].negative == found["r3"].negative == "early"
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"reset": "zero"}, "r1: a signed_if neuron cannot reset to zero"),
-        ({"kind": "if", "reset": "zero"}, "r2: a leaky activation needs"),
-        ({"kind": "if", "levels": 2}, "several levels"),
-        ({"levels": 2, "negative": "signed"}, "several levels"),
-        ({"negative": "early", "levels": 2, "overrides": [{"match": "r3", "kind": "if"}]}, "r3: several levels"),
-        ({"overrides": [{"match": "r3", "reset": "zero"}]}, "r3: a signed_if neuron cannot reset"),
-        ({"overrides": [{"match": "r3", "wobble": 1}]}, "wobble"),
-        ({"levels": 5}, "<= 4"),
-        ({"kind": "lif"}, "lif"),
-    ],
-)
-def test_pairs_that_do_not_exist(case: Case, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(RecipeError, match=message) as caught:
-        case.spiking(**options)
-    assert caught.value.cure
-
-
-def test_a_static_activation_stays() -> None:
-    text = (
-        "g (float[N,4] x, int64[N] i) => (float[] y) { t = Gather<axis=0>(w, i) r = Relu(t) s = Relu(x) y = Add(r, s) }"
-    )
-    data = dataset(x=normal(0, 6, 4), i=np.arange(6) % 3)
-    net = lowered(parsed(text, w=normal(1, 3, 4)), data).spiking()
-    assert list(neurons(net)) == ["s"]
-    assert "r" in net.by_name
-
-
-# balance_thresholds
 
 AXES = {"layer": (0, 1, 2, 3), "channel": (0, 2, 3), "neuron": (0,)}
 
@@ -221,37 +138,3 @@ def test_thresholds_wherever_the_samples_lie(text: str, granularity: str, percen
             top = float(net.arrays[net["n"].threshold].max())
             assert np.abs(rate - np.maximum(x[:count], 0)).max() <= 1.01 * top / 60 + 1e-6
     check_shapes(net, "thresholds", samples=3)
-
-
-# initialize_membrane
-
-
-@pytest.mark.parametrize("fraction", [0.0, 0.5, 0.25])
-@pytest.mark.parametrize("granularity", ["layer", "neuron"])
-def test_initialize_membrane(case: Case, fraction: float, granularity: str) -> None:
-    case.spiking()
-    before = case.apply("balance_thresholds", granularity=granularity)
-    net = case.apply("initialize_membrane", fraction=fraction)
-    for name, node in neurons(net).items():
-        threshold = before.arrays[neurons(before)[name].threshold]
-        assert np.array_equal(net.arrays[node.v_init], threshold * np.float32(fraction))
-        assert np.array_equal(net.arrays[node.threshold], threshold)
-
-
-@pytest.mark.parametrize("fraction", [1.0, -0.1, float("nan"), "half"])
-def test_fractions_that_are_none(case: Case, fraction: Any) -> None:
-    with pytest.raises(RecipeError, match="fraction"):
-        case.apply("initialize_membrane", fraction=fraction)
-
-
-@pytest.mark.parametrize(
-    ("name", "needs", "gives"),
-    [
-        ("select_neuron", {"pooling", "functions"}, {"neurons"}),
-        ("balance_thresholds", {"neurons"}, {"thresholds"}),
-        ("initialize_membrane", {"thresholds"}, {"membrane"}),
-    ],
-)
-def test_contracts(name: str, needs: set[str], gives: set[str]) -> None:
-    step = BY_NAME[name]
-    assert (step.fidelity, step.needs, step.gives) == (Fidelity.EMPIRICAL, needs, gives)

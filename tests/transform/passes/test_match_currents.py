@@ -18,7 +18,7 @@ from snncc.functions.torch import ops as torch_ops
 from snncc.ir.nodes import Conv, ConvTranspose, Linear
 from snncc.transform.features import as_coefficients, as_weight, patches, positions, ridge, targets, validated_ridge
 
-DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "digits.onnx"
+DIGITS = Path(__file__).parents[3] / "examples" / "digits" / "digits.onnx"
 BASE: dict[str, Any] = {"name": "a", "inputs": ("x",), "shape": (1,), "batch": 0, "weight": "w"}
 
 
