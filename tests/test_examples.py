@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import json
 import re
 import shutil
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import pytest
@@ -45,3 +48,19 @@ def test_example(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for t in ("4", "8", "32"):
         assert abs(100 * found["accuracy"][t] - float(shown[t])) <= 100 * 2.5 / found["samples"]
     assert f"ANN: {100 * found['ann_accuracy']:.2f} %" in Path("README.md").read_text(encoding="utf-8")
+
+
+def test_scripts_import_what_there_is() -> None:
+    """Examples and benchmarks that no other test runs break at a renamed module too."""
+    missing = []
+    for script in [*(ROOT / "examples").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]:
+        for line in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+            if isinstance(line, ast.ImportFrom) and (line.module or "").split(".")[0] == "snncc":
+                module = importlib.import_module(line.module or "")
+                package = getattr(module, "__path__", None)
+                missing += [
+                    f"{script.relative_to(ROOT)}: {line.module}.{name.name}"
+                    for name in line.names
+                    if not hasattr(module, name.name) and PathFinder.find_spec(name.name, package or []) is None
+                ]
+    assert missing == []

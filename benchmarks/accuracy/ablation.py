@@ -26,7 +26,7 @@ from snncc.execute.plan import plan
 from snncc.execute.torch.engine import Engine
 from snncc.execute.torch.synchronous import Synchronous
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS
+from snncc.ir.nodes import Neuron
 
 Change = tuple[str, str, Any]
 VARIANTS: dict[str, Sequence[Change]] = {
@@ -49,7 +49,7 @@ def judged(network: Network, data: Dataset, choices: np.ndarray, timesteps: int)
     batch, piece = plan(network, timesteps, len(data))
     engine, output = Engine(network), network.outputs[0]
     walk = Synchronous(engine, timesteps, piece)
-    neurons = sum(int(np.prod(n.shape)) for n in network.nodes if isinstance(n, NEURONS))
+    neurons = sum(int(np.prod(n.shape)) for n in network.nodes if isinstance(n, Neuron))
     agree, same, spikes, done = 0, 0, 0.0, 0
     for feeds in data.batches(min(batch, 100)):
         run = engine.run(feeds, timesteps, steps_at_once=piece, first_sample=done)

@@ -24,7 +24,7 @@ from snncc.frontend.normal.normalize import normalize
 from snncc.frontend.normal.samples import samples_first
 from snncc.frontend.operators.lower import lowered_network
 from snncc.ir.network import Network
-from snncc.ir.nodes import NEURONS, Node
+from snncc.ir.nodes import Neuron, Node
 from snncc.simulation.metrics import firing_rate
 
 Option = tuple[str, str, Any]
@@ -57,7 +57,7 @@ def simulate(network: Network, data: Dataset, timesteps: int, device: str = "cpu
     """The accuracy after each of T steps, in percent, and the spikes per neuron and step."""
     engine, name, labels = Engine(network, device=device), network.outputs[0], np.asarray(data.labels)
     batch, piece = plan(network, timesteps, len(data))
-    neurons = {node.name for node in network.nodes if isinstance(node, NEURONS)}
+    neurons = {node.name for node in network.nodes if isinstance(node, Neuron)}
     hits, events, done = np.zeros(timesteps), dict[str, np.ndarray](), 0
     for feeds in data.batches(batch):
         every = range(1, timesteps + 1)
@@ -73,7 +73,7 @@ def simulate(network: Network, data: Dataset, timesteps: int, device: str = "cpu
 
 def spikes(network: Network, data: Dataset, timesteps: int, layer: int) -> np.ndarray:
     """What each neuron of a layer emits for the first sample, (neurons, T); layers in order, -1 the last."""
-    name = [node.name for node in network.nodes if isinstance(node, NEURONS)][layer]
+    name = [node.name for node in network.nodes if isinstance(node, Neuron)][layer]
     found: list[np.ndarray] = []
 
     def see(node: Node, series: Tensor) -> None:

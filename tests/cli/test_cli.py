@@ -1,22 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line from outside: what it prints, its exit codes, and that bad input leaves nothing behind."""
+"""The command line from outside: what it prints, its exit codes, and that bad input leaves nothing behind.
+
+`process` starts a new process as a shell would, which imports everything anew; `snncc` is the same in this process.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from snncc.cli import cli
+from snncc.cli.commands import run
+
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "examples" / "digits"
 
 
-def snncc(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def process(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", "from snncc.cli import main; main()", *words],
         cwd=folder,
@@ -27,12 +36,26 @@ def snncc(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def snncc(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    out, err = io.StringIO(), io.StringIO()
+    command = partial(cli, words, prog_name="snncc", standalone_mode=False)
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as end,
+    ):
+        run(command)
+    assert isinstance(end.value.code, int)
+    return subprocess.CompletedProcess(words, end.value.code, out.getvalue(), err.getvalue())
+
+
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("digits")
     shutil.copy(DIGITS / "digits.onnx", folder)
     shutil.copy(DIGITS / "digits.npz", folder)
-    done = snncc("convert", "digits.onnx", "--method", "dnisnm", folder=folder)
+    done = process("convert", "digits.onnx", "--method", "dnisnm", folder=folder)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     return folder
@@ -57,7 +80,7 @@ def test_simulate_takes_the_newest_bundle_and_its_json_has_the_pinned_keys(conve
 
 
 def test_the_table_fits_80_columns(converted: Path) -> None:
-    done = snncc("simulate", folder=converted)
+    done = process("simulate", folder=converted)
     assert done.returncode == 0, done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "\x1b" not in done.stdout
@@ -133,6 +156,13 @@ def test_bad_input_gets_one_message_and_leaves_nothing(
     assert says in " ".join(done.stderr.split())
     assert {p: p.stat().st_mtime_ns for p in before} == before
     assert {p.name for p in converted.iterdir()} == names
+
+
+def test_a_process_ends_with_the_code_and_one_message(converted: Path) -> None:
+    done = process("convert", "missing.onnx", folder=converted)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "no such file" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_labels_that_are_no_classes_are_named(converted: Path) -> None:
