@@ -13,10 +13,8 @@ import msgspec
 import onnx
 
 from snncc.ann.truth import Truth
-from snncc.bundles import manifest as manifests
 from snncc.bundles.assemble import bundle_files, timings
 from snncc.bundles.bundle import Bundle, open_bundle, opened_bundle
-from snncc.bundles.emit_bundle import emit as emit
 from snncc.bundles.manifest import Manifest
 from snncc.bundles.output import refuse_existing, write_folder, write_run
 from snncc.bundles.targets import EmitOptions, Target
@@ -24,8 +22,10 @@ from snncc.conversion import pipeline
 from snncc.conversion import recipe as recipes
 from snncc.conversion.pipeline import Progress, Record, quiet
 from snncc.conversion.recipe import Recipe
-from snncc.conversion.sources import described, model_name, sources
+from snncc.conversion.sources import model_name, sources
 from snncc.data.dataset import Dataset, Preprocessing
+from snncc.data.description import described
+from snncc.encoding import encode
 from snncc.errors import UsageError
 from snncc.execute.plan import plan
 from snncc.frontend.files.load import load as load_model
@@ -36,6 +36,7 @@ from snncc.frontend.operators.lower import lowered_network
 from snncc.ir.network import Network
 from snncc.reports import make
 from snncc.reports.attribution import SAMPLES as ATTRIBUTED
+from snncc.reports.emit import emit as emit
 from snncc.simulation.run import Simulation, simulation
 from snncc.study import search as auto
 from snncc.study.comparison import compare as compare
@@ -197,7 +198,7 @@ def convert(
     )
     seconds = {**outcome.seconds, "total": time.perf_counter() - began}
     if path is not None:
-        write_folder(path, {**files, "timings.json": manifests.encode(timings(seconds))}, force=force)
+        write_folder(path, {**files, "timings.json": encode(timings(seconds))}, force=force)
     return Converted(
         network=outcome.network, manifest=manifest, files=files, seconds=seconds, path=path, notes=notes + told
     )

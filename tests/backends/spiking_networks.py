@@ -13,7 +13,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from snncc.ir.check import check, check_shapes
+from snncc.conversion.shapes import check_shapes
+from snncc.ir.check import check
 from snncc.ir.network import Network, frozen
 from snncc.ir.nodes import (
     IF,

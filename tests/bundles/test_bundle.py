@@ -12,8 +12,8 @@ import pytest
 
 import snncc
 from small_models import normal, parsed
-from snncc.bundles import manifest as manifests
 from snncc.bundles.bundle import network_bytes, network_from, open_bundle
+from snncc.encoding import sha256
 from snncc.errors import BundleError
 from snncc.frontend.files.load import load
 from snncc.frontend.normal.normalize import normalize
@@ -57,7 +57,7 @@ def test_a_forged_network_with_sound_hashes_is_refused(bundle: Path, name: str) 
     data = json.dumps(document).encode()
     (bundle / "network.json").write_bytes(data)
     manifest = json.loads((bundle / "manifest.json").read_bytes())
-    manifest["files"]["network.json"] = manifests.sha256(data)
+    manifest["files"]["network.json"] = sha256(data)
     (bundle / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match="the network cannot be read"):
         open_bundle(bundle)

@@ -16,10 +16,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from snncc.conversion.shapes import check_shapes
 from snncc.execute import reference
 from snncc.execute.torch.engine import Engine
 from snncc.execute.torch.layout import Run
-from snncc.ir.check import check, check_shapes
+from snncc.ir.check import check
 from snncc.ir.network import Network
 from snncc.ir.nodes import (
     IF,

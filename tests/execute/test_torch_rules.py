@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from snncc.conversion.shapes import check_shapes
 from snncc.execute import reference
 from snncc.execute.executors import ReferenceExecutor, TorchExecutor
 from snncc.execute.torch.engine import Engine
-from snncc.ir.check import check, check_shapes
+from snncc.ir.check import check
 from snncc.ir.network import Network
 from snncc.ir.nodes import IF, AdaptiveIF, Encoder, Input, Linear, MsatIF, Node, Transpose
 from snncc.ir.schedule import Schedule

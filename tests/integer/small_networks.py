@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from small_models import dataset
+from snncc.conversion.shapes import check_shapes
 from snncc.data.dataset import Dataset
-from snncc.ir.check import check, check_shapes
+from snncc.ir.check import check
 from snncc.ir.network import Network, frozen
 from snncc.ir.nodes import (
     IF,

@@ -16,17 +16,19 @@ from snncc.ann.truth import Truth
 from snncc.bundles import manifest as manifests
 from snncc.bundles.bundle import model_bytes, network_bytes, samples_bytes
 from snncc.bundles.manifest import Manifest
-from snncc.bundles.targets import EmitOptions, Source, Target, emit_files, with_notes
+from snncc.bundles.targets import EmitOptions, Source, Target, emit_files
 from snncc.conversion import pipeline
 from snncc.conversion.pipeline import Progress, quiet
 from snncc.conversion.recipe import Recipe
-from snncc.conversion.sources import described
 from snncc.data.dataset import Dataset
+from snncc.data.description import described
+from snncc.encoding import encode, sha256
 from snncc.frontend.normal.samples import Dims
 from snncc.integer.part import IntegerPart
 from snncc.ir.text import to_text
 from snncc.reports import make
 from snncc.reports.document import Search
+from snncc.reports.make import with_notes
 
 
 def timings(seconds: Mapping[str, float]) -> dict[str, Any]:
@@ -85,7 +87,7 @@ def bundle_files(
     manifest = Manifest(
         name=name,
         method=chosen.name,
-        model_sha256=manifests.sha256(source),
+        model_sha256=sha256(source),
         shapes={key: tuple(dims) for key, dims in shapes.items()},
         timesteps=timesteps,
         seed=seed,
@@ -98,10 +100,10 @@ def bundle_files(
         certificate=outcome.certificate,
         files={},
     )
-    now = {key: manifests.sha256(data) for key, data in files.items()}
+    now = {key: sha256(data) for key, data in files.items()}
     report = make.first_report(network, manifest, truth, samples, manifest.samples, now, progress)
     report = with_notes(report, emit, notes)
     files |= make.report_files(msgspec.structs.replace(report, search=search, integer=integer))
-    hashes = {key: manifests.sha256(data) for key, data in files.items()}
+    hashes = {key: sha256(data) for key, data in files.items()}
     manifest = manifests.with_files(manifest, hashes)
-    return {**files, "manifest.json": manifests.encode(manifest)}, manifest, notes
+    return {**files, "manifest.json": encode(manifest)}, manifest, notes

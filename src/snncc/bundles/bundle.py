@@ -20,12 +20,14 @@ from safetensors import SafetensorError
 from snncc.ann.truth import Truth
 from snncc.bundles import manifest as manifests
 from snncc.bundles.manifest import Manifest
+from snncc.conversion.shapes import check_shapes
 from snncc.data.dataset import Dataset, read
+from snncc.encoding import encode
 from snncc.errors import BundleError, InvariantBroken
 from snncc.frontend.files.load import load
 from snncc.frontend.normal.samples import samples_first
 from snncc.ir.analog_tail import AnalogTail
-from snncc.ir.check import check, check_shapes
+from snncc.ir.check import check
 from snncc.ir.network import Network, Stage, frozen
 from snncc.ir.nodes import AnyNode
 from snncc.ir.schedule import Schedule
@@ -62,7 +64,7 @@ def network_bytes(network: Network) -> tuple[bytes, bytes]:
         analog_tail=network.analog_tail,
     )
     arrays = {name: np.array(a, order="C") for name, a in sorted(network.arrays.items())}  # scalars stay scalars
-    return manifests.encode(document), safetensors.numpy.save(arrays)
+    return encode(document), safetensors.numpy.save(arrays)
 
 
 def network_from(document: bytes, weights: bytes) -> Network:

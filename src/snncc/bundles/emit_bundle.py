@@ -12,9 +12,11 @@ from snncc.bundles.bundle import Bundle, opened_bundle, read_member
 from snncc.bundles.integer_files import FOLDER, network_names
 from snncc.bundles.manifest import Manifest
 from snncc.bundles.output import write_folder
-from snncc.bundles.targets import EmitOptions, Emitted, Source, Target, emit_files, with_notes
+from snncc.bundles.targets import EmitOptions, Emitted, Source, Target, emit_files
+from snncc.encoding import encode, sha256
 from snncc.errors import BundleError
 from snncc.reports import make
+from snncc.reports.make import with_notes
 
 
 def emit(bundle: Path | str | Bundle | None = None, *, to: Target, options: EmitOptions | None = None) -> Emitted:
@@ -41,8 +43,8 @@ def emit(bundle: Path | str | Bundle | None = None, *, to: Target, options: Emit
     kept = {name: data for name, data in contents(opened.path).items() if name not in stale}
     manifests.verify_hashes(manifest, {name: data for name, data in kept.items() if name in manifest.files})
     hashes = {name: sha for name, sha in manifest.files.items() if name not in stale}
-    hashes |= {name: manifests.sha256(data) for name, data in written.items()}
-    changed = manifests.encode(manifests.with_files(manifest, hashes))
+    hashes |= {name: sha256(data) for name, data in written.items()}
+    changed = encode(manifests.with_files(manifest, hashes))
     write_folder(opened.path, {**kept, **written, "manifest.json": changed}, force=True)
     return made
 
@@ -51,7 +53,7 @@ def stale_files(manifest: Manifest, to: Target, made: Emitted) -> set[str]:
     """The files of the last time that this target was emitted, and all that belongs to another integer network."""
     stale = {name for name in manifest.files if name.startswith(f"{to}/") and to != FOLDER}
     network = [name for name in made.files if name.startswith(f"{FOLDER}/") and name in network_names()]
-    if any(manifest.files.get(name) != manifests.sha256(made.files[name]) for name in network):
+    if any(manifest.files.get(name) != sha256(made.files[name]) for name in network):
         stale |= {name for name in manifest.files if name.startswith(f"{FOLDER}/")}
     return stale
 

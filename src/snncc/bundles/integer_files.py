@@ -9,6 +9,7 @@ import msgspec
 
 from snncc.bundles import manifest as manifests
 from snncc.bundles.bundle import network_bytes, network_from, read_member
+from snncc.encoding import encode
 from snncc.errors import BundleError
 from snncc.integer.inputs import InputScale
 from snncc.integer.network import IntegerNetwork, lower
@@ -56,7 +57,7 @@ def network_files(integer: IntegerNetwork) -> dict[str, bytes]:
         f"{FOLDER}/network.json": document,
         f"{FOLDER}/network.txt": to_text(integer.network).encode(),
         f"{FOLDER}/weights.safetensors": weights,
-        f"{FOLDER}/lowering.json": manifests.encode(described),
+        f"{FOLDER}/lowering.json": encode(described),
     }
 
 

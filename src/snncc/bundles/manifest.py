@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
@@ -14,19 +13,12 @@ from snncc.conversion.certify import Certificate
 from snncc.conversion.pipeline import Record
 from snncc.conversion.recipe import Recipe
 from snncc.data.dataset import Preprocessing
+from snncc.data.description import Samples
+from snncc.encoding import sha256
 from snncc.errors import BundleError
 
 SCHEMA = "snncc/bundle/1"
 PACKAGES = ("snncc", "numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "torch")
-
-
-class Samples(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A set of samples: a description of where they come from, how many, and whether they are made up."""
-
-    source: str
-    count: int
-    synthetic: bool
-    labelled: bool
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,11 +41,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     files: dict[str, str]
 
 
-def sha256(data: bytes) -> str:
-    """The hash as hexadecimal text."""
-    return hashlib.sha256(data).hexdigest()
-
-
 def versions() -> dict[str, str]:
     """The versions of what computes, without local build labels."""
     found = {}
@@ -63,11 +50,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "unknown"
     return found
-
-
-def encode(value: object) -> bytes:
-    """JSON with sorted keys, indented, with a final newline: the same bytes for the same value."""
-    return msgspec.json.format(msgspec.json.encode(value, order="deterministic"), indent=1) + b"\n"
 
 
 def decode(data: bytes) -> Manifest:

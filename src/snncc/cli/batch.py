@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snncc.cli.options import JSON, QUIET, parse_setting
+from snncc.encoding import encode
 
 if TYPE_CHECKING:
     from snncc.zoo.results import Result
@@ -59,7 +60,6 @@ def batch_command(
     """
     import time
 
-    from snncc.bundles import manifest
     from snncc.cli import console
     from snncc.zoo import pages, run
 
@@ -93,7 +93,7 @@ def batch_command(
             **choices,
         )
     if as_json:
-        console.plain(manifest.encode(run.document(found)).decode().rstrip())
+        console.plain(encode(run.document(found)).decode().rstrip())
     else:
         console.show_cells(
             "Models", pages.table(found), ("model", "T", "ANN", "SNN", "drop", "within 1 from", "result")

@@ -18,6 +18,7 @@ from snncc.cli.finetune import finetune_command
 from snncc.cli.options import JSON, MODEL, QUIET, SHAPE, emit_options, parse_numbers, parse_setting, parse_shapes
 from snncc.cli.report import compare_command, report_command
 from snncc.cli.simulate import simulate_command
+from snncc.encoding import encode
 from snncc.errors import SnnccError, UsageError
 from snncc.execute.torch.memory import keep_freed_memory
 
@@ -38,12 +39,11 @@ def check_command(model: Path, shapes: tuple[str, ...], as_json: bool) -> None:
     Exit code 0 if the model converts, 3 if it does not.
     """
     from snncc import api
-    from snncc.bundles import manifest
     from snncc.cli import console
 
     result = api.check(model, shapes=parse_shapes(shapes))
     if as_json:
-        console.plain(manifest.encode(result).decode().rstrip())
+        console.plain(encode(result).decode().rstrip())
     else:
         console.show_inspection(result)
     if not result.convertible:
@@ -116,7 +116,7 @@ def convert_command(
     import msgspec
 
     from snncc import api
-    from snncc.bundles import manifest, output
+    from snncc.bundles import output
     from snncc.cli import console
     from snncc.data.dataset import Preprocessing
     from snncc.ir.text import to_text
@@ -139,7 +139,7 @@ def convert_command(
 
     def observe(index: int, name: str, network: Any, record: Any) -> None:
         stages[f"{index:02d}-{name}.txt"] = to_text(network).encode()
-        stages[f"{index:02d}-{name}.json"] = manifest.encode(record)
+        stages[f"{index:02d}-{name}.json"] = encode(record)
 
     try:
         with console.progress(quiet or as_json) as tell:
@@ -184,13 +184,12 @@ def convert_command(
 @JSON
 def methods_command(as_json: bool) -> None:
     """List the methods (recipes) that ship."""
-    from snncc.bundles import manifest
     from snncc.cli import console
     from snncc.conversion import recipe
 
     found = [recipe.load_recipe(path) for path in recipe.methods().values()]
     if as_json:
-        console.plain(manifest.encode(found).decode().rstrip())
+        console.plain(encode(found).decode().rstrip())
     else:
         rows = [[r.name, r.summary, r.source] for r in found]
         console.table("Methods", ("name", "summary", "source"), rows, left=3)
@@ -200,14 +199,13 @@ def methods_command(as_json: bool) -> None:
 @JSON
 def passes_command(as_json: bool) -> None:
     """List the passes that recipes are made of."""
-    from snncc.bundles import manifest
     from snncc.cli import console
     from snncc.transform.passes import TRANSFORMS
 
     rows = [[t.name, str(t.fidelity), t.doc.splitlines()[0]] for t in TRANSFORMS]
     if as_json:
         keys = ("name", "fidelity", "summary")
-        console.plain(manifest.encode([dict(zip(keys, row, strict=True)) for row in rows]).decode().rstrip())
+        console.plain(encode([dict(zip(keys, row, strict=True)) for row in rows]).decode().rstrip())
     else:
         console.table("Passes", ("name", "promises", "summary"), rows, left=3)
 

@@ -10,8 +10,8 @@ from snncc.cli.console import notice, say, show_cells, show_tail, warn
 from snncc.names import safe_name
 
 if TYPE_CHECKING:
+    from snncc.reports.comparison import Comparison
     from snncc.reports.document import Report
-    from snncc.study.comparison import Comparison
 
 
 def show_report(report: Report, folder: Path | None, *, quiet: bool = False) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from snncc.cli.options import JSON, MODEL, QUIET, SHAPE, given_or_newest, parse_numbers, parse_shapes, parse_steps
+from snncc.encoding import encode
 from snncc.errors import UsageError
 
 
@@ -37,7 +38,6 @@ def report_command(
 ) -> None:
     """Show the report of BUNDLE (default: the newest *.snn here): what was lost, where and why."""
     from snncc import api
-    from snncc.bundles import manifest
     from snncc.bundles.bundle import open_bundle
     from snncc.cli import console, console_report
     from snncc.reports.attribution import layers_of, runs_of
@@ -60,7 +60,7 @@ def report_command(
     if diagnose and not quiet:
         console.notice(f"--diagnose took {time.perf_counter() - began:.0f} s")
     if as_json:
-        console.plain(manifest.encode(result.report).decode().rstrip())
+        console.plain(encode(result.report).decode().rstrip())
     else:
         console_report.show_report(result.report, result.folder, quiet=quiet)
     if show and result.folder is not None:
@@ -106,7 +106,6 @@ def compare_command(
     import msgspec
 
     from snncc import api
-    from snncc.bundles import manifest
     from snncc.cli import console, console_report
     from snncc.conversion.sources import model_name
     from snncc.data.dataset import Preprocessing
@@ -137,6 +136,6 @@ def compare_command(
             progress=tell,
         )
     if as_json:
-        console.plain(manifest.encode(result.comparison).decode().rstrip())
+        console.plain(encode(result.comparison).decode().rstrip())
     else:
         console_report.show_comparison(result.comparison, result.folder)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from snncc.cli.options import JSON, QUIET, given_or_newest
+from snncc.encoding import encode
 
 
 @click.command("simulate")
@@ -45,7 +46,6 @@ def simulate_command(
 ) -> None:
     """Simulate BUNDLE (default: the newest *.snn here) on data, beside its ANN."""
     from snncc import api
-    from snncc.bundles import manifest
     from snncc.bundles.bundle import open_bundle
     from snncc.cli import console
 
@@ -66,6 +66,6 @@ def simulate_command(
             progress=tell,
         )
     if as_json:
-        console.plain(manifest.encode(result).decode().rstrip())
+        console.plain(encode(result).decode().rstrip())
     else:
         console.show_simulation(result, opened.network.outputs)

@@ -15,10 +15,11 @@ import numpy as np
 from snncc.ann.truth import Truth
 from snncc.conversion.certify import Certificate, certifiable, certify, samples_for
 from snncc.conversion.recipe import Step
+from snncc.conversion.shapes import check_shapes
 from snncc.conversion.verify import Deviation, ann_deviation, judge, relative_power, rows, simulated
 from snncc.data.dataset import Dataset
 from snncc.execute.plan import plan
-from snncc.ir.check import check, check_shapes
+from snncc.ir.check import check
 from snncc.ir.network import Network
 from snncc.transform.base import Context, Fidelity, Note, Statistics
 from snncc.transform.values import AnnValues

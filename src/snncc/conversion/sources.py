@@ -8,7 +8,6 @@ from pathlib import Path
 import onnx
 
 from snncc.ann.truth import Truth
-from snncc.bundles.manifest import Samples
 from snncc.data.dataset import Dataset, Preprocessing, read, synthetic
 
 SYNTHETIC_SAMPLES = 64
@@ -34,13 +33,3 @@ def sources(
     calibration = read(path, truth.inputs, preprocessing=preprocessing, split="calibration")
     test = read(path, truth.inputs, preprocessing=preprocessing, split="test")
     return calibration, (test if test.labels is not None else calibration).head(KEPT_SAMPLES)
-
-
-def described(data: Dataset) -> Samples:
-    """A data set as the manifest names it."""
-    return Samples(
-        source=data.source,
-        count=len(data),
-        synthetic=data.source == "synthetic inputs",
-        labelled=data.labels is not None,
-    )

@@ -69,15 +69,3 @@ def check(net: Network, after: str) -> None:
         raise broken("arrays are kept that nothing reads")
     if (tail := net.analog_tail) is not None and not ({*tail.inputs} <= {*net.outputs} and tail.model in net.arrays):
         raise broken("the analog tail reads what is no output, or its model is gone")
-
-
-def check_shapes(net: Network, after: str, samples: int = 2) -> None:
-    """Evaluate the network's stateless part without data and compare every shape with the one declared."""
-    from snncc.execute.torch.engine import Engine
-
-    for node, found in Engine(net, device="meta").shapes(samples):
-        expected = tuple(d * samples if i == node.batch else d for i, d in enumerate(node.shape))
-        if found != expected:
-            raise InvariantBroken(
-                f"after {after}: {node.name} ({type(node).__name__}) has shape {list(found)}, declared {list(expected)}"
-            )

@@ -12,7 +12,7 @@ from snncc.reports.tables import Cell, Column, Table, figure, word
 from snncc.reports.text import amount, interval, percent, small
 
 if TYPE_CHECKING:
-    from snncc.study.comparison import Comparison
+    from snncc.reports.comparison import Comparison
 
 COLOURS = 6
 

@@ -16,11 +16,12 @@ from pathlib import Path
 import msgspec
 
 from snncc.ann.truth import Truth
-from snncc.bundles import manifest as manifests
 from snncc.bundles.bundle import Bundle
-from snncc.bundles.manifest import Manifest, Samples
+from snncc.bundles.manifest import Manifest
 from snncc.bundles.output import write_run
 from snncc.data.dataset import Dataset
+from snncc.data.description import Samples
+from snncc.encoding import encode
 from snncc.ir.network import Network
 from snncc.reports.attribution import attribute
 from snncc.reports.document import Report
@@ -32,7 +33,7 @@ from snncc.simulation.run import Simulation
 
 def report_files(made: Report) -> dict[str, bytes]:
     """A report as data and as a page."""
-    return {"report.json": manifests.encode(made), "report.html": page(made)}
+    return {"report.json": encode(made), "report.html": page(made)}
 
 
 def first_report(
@@ -106,7 +107,7 @@ def later_report(
 
 def run_key(opened: Bundle, data: Dataset, **options: object) -> str:
     """The name of a run: a hash of the bundle's files, the options and the data."""
-    digest = hashlib.sha256(manifests.encode([opened.manifest.files, {k: str(v) for k, v in options.items()}]))
+    digest = hashlib.sha256(encode([opened.manifest.files, {k: str(v) for k, v in options.items()}]))
     for name, array in sorted(data.inputs.items()):
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
         digest.update(array.tobytes())

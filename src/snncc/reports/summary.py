@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from snncc.bundles import manifest as manifests
 from snncc.bundles.manifest import Manifest
+from snncc.encoding import encode, sha256
 from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.classes import edge_kinds, node_class, nodes_by_class, operations, shares
 from snncc.ir.network import Network
@@ -145,7 +145,7 @@ def origin(manifest: Manifest, hashes: Mapping[str, str]) -> Origin:
         model_sha256=manifest.model_sha256,
         network_sha256=hashes["network.json"],
         weights_sha256=hashes["weights.safetensors"],
-        recipe_sha256=manifests.sha256(manifests.encode(manifest.recipe)),
+        recipe_sha256=sha256(encode(manifest.recipe)),
         seed=manifest.seed,
         versions=manifest.versions,
         passes=tuple(

@@ -13,14 +13,14 @@ import msgspec
 import onnx
 
 from snncc.ann.truth import Truth
-from snncc.bundles import manifest
-from snncc.bundles.manifest import Samples
 from snncc.bundles.output import refuse_existing, write_folder
 from snncc.conversion import pipeline, recipe
 from snncc.conversion.pipeline import Progress, quiet
 from snncc.conversion.recipe import Recipe
-from snncc.conversion.sources import described, model_name, sources
+from snncc.conversion.sources import model_name, sources
 from snncc.data.dataset import Dataset, Preprocessing, read
+from snncc.data.description import Samples, described
+from snncc.encoding import encode
 from snncc.errors import RecipeError, SnnccError, UsageError
 from snncc.execute.executors import TorchExecutor
 from snncc.execute.plan import plan
@@ -258,6 +258,6 @@ def compare(
     )
     found = compared(place, methods, described(calibration), jobs)
     if out is not None:
-        files = {"compare.json": manifest.encode(found), "compare.html": compare_page(found)}
+        files = {"compare.json": encode(found), "compare.html": compare_page(found)}
         write_folder(Path(out), files, force=force)
     return Compared(comparison=found, folder=None if out is None else Path(out))

@@ -12,12 +12,13 @@ from snncc.ann.truth import Truth
 from snncc.conversion import recipe as recipes
 from snncc.conversion.pipeline import Progress
 from snncc.conversion.recipe import Recipe
-from snncc.conversion.sources import described
 from snncc.data.dataset import Dataset
+from snncc.data.description import described
 from snncc.errors import DataError, FidelityError
 from snncc.ir.network import Network
+from snncc.reports.comparison import MethodRun, Refusal
 from snncc.reports.document import Search, Trial, rounded
-from snncc.study.comparison import MethodRun, Refusal, Workplace, ann_stage, one_run
+from snncc.study.comparison import Workplace, ann_stage, one_run
 from snncc.transform.base import Statistics
 
 NAME = "auto"

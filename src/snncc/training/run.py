@@ -12,11 +12,11 @@ import onnx
 import torch
 
 from snncc.ann.truth import Truth
-from snncc.bundles.manifest import sha256
 from snncc.bundles.output import locked, replace_file
 from snncc.conversion.pipeline import Progress, quiet
 from snncc.data import dataset as datasets
 from snncc.data.dataset import Dataset, Preprocessing
+from snncc.encoding import sha256
 from snncc.errors import BundleError, DataError, UsageError
 from snncc.execute.torch.engine import Engine
 from snncc.frontend.files.load import load as load_model

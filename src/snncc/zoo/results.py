@@ -13,6 +13,7 @@ import msgspec
 from snncc.bundles import manifest as manifests
 from snncc.bundles.bundle import Bundle
 from snncc.bundles.output import replace_file
+from snncc.encoding import encode, sha256
 from snncc.errors import SnnccError
 from snncc.reports.document import Report
 from snncc.simulation.run import Simulation
@@ -104,7 +105,7 @@ def key_of(job: Job) -> str:
     }
     chosen = [job.name, job.recipe, job.search, job.granularity]
     chosen += [job.timesteps, job.shapes, job.preprocessing, job.seed]
-    return manifests.sha256(manifests.encode([SCHEMA, manifests.versions(), data, chosen]))
+    return sha256(encode([SCHEMA, manifests.versions(), data, chosen]))
 
 
 def state_path(out: Path, name: str) -> Path:
@@ -116,7 +117,7 @@ def write_state(out: Path, state: State) -> None:
     """Keep a state; raises OSError."""
     path = state_path(out, state.result.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, manifests.encode(state))
+    replace_file(path, encode(state))
 
 
 def read_state(out: Path, name: str) -> State | None:

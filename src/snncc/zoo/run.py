@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from snncc import __version__
-from snncc.bundles import manifest as manifests
 from snncc.bundles.output import locked, replace_file
 from snncc.conversion.pipeline import Progress, quiet
+from snncc.encoding import encode
 from snncc.errors import BundleError
 from snncc.zoo.engines import PATIENCE, Backend, engine, without_address
 from snncc.zoo.pages import csv_table, index_page, junit
@@ -92,7 +92,7 @@ def claim(out: Path, *, force: bool) -> None:
         )
     try:
         marker.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(marker, manifests.encode({"schema": SCHEMA}))
+        replace_file(marker, encode({"schema": SCHEMA}))
     except OSError as error:
         raise BundleError(f"cannot write {out.name}: {error.strerror}", cure="choose another --out") from None
 
@@ -147,11 +147,11 @@ def batch(
                     told(state.result, done, len(todo), False)
         found = summary(todo, states, allow_failures=allow_failures)
         files = {
-            "timings.json": manifests.encode(timings(todo, states)),
+            "timings.json": encode(timings(todo, states)),
             "summary.csv": csv_table(found),
             "junit.xml": junit(found),
             "index.html": index_page(found),
-            "summary.json": manifests.encode(document(found)),  # last: it says that the batch is complete
+            "summary.json": encode(document(found)),  # last: it says that the batch is complete
         }
         try:
             for name, data in files.items():

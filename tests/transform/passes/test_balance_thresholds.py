@@ -9,8 +9,8 @@ from three_activations import TEXT, WEIGHTS, X, neurons
 from two_layers import two_layers
 
 from small_models import Case, dataset, lowered, normal, parsed
+from snncc.conversion.shapes import check_shapes
 from snncc.execute import reference
-from snncc.ir.check import check_shapes
 
 
 def test_reduce_and_percentile_are_the_same_at_one_hundred() -> None:

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from small_models import Case, dataset, lowered, normal, parsed
+from snncc.conversion.shapes import check_shapes
 from snncc.conversion.verify import ROUNDING, ann_deviation
 from snncc.execute import reference
-from snncc.ir.check import check, check_shapes
+from snncc.ir.check import check
 from snncc.ir.nodes import BatchNorm
 from snncc.transform.base import Fidelity
 from snncc.transform.passes import fold_batchnorm

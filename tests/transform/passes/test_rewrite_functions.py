@@ -8,8 +8,9 @@ import pytest
 from one_node import one
 
 from small_models import Case, normal
+from snncc.conversion.shapes import check_shapes
 from snncc.execute import reference
-from snncc.ir.check import check, check_shapes
+from snncc.ir.check import check
 from snncc.ir.network import Network
 from snncc.ir.nodes import Affine, Differential, Operator, Relu
 from snncc.transform.passes.rewrite_functions import cut

@@ -7,8 +7,8 @@ import numpy as np
 from one_node import kinds, one
 
 from small_models import normal
+from snncc.conversion.shapes import check_shapes
 from snncc.execute import reference
-from snncc.ir.check import check_shapes
 from snncc.ir.network import Network
 from snncc.ir.nodes import AveragePool, Differential, MaxPool, Node
 

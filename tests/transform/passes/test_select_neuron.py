@@ -10,8 +10,9 @@ import pytest
 from three_activations import neurons
 
 from small_models import Case, dataset, lowered, normal, parsed
+from snncc.conversion.shapes import check_shapes
 from snncc.errors import RecipeError
-from snncc.ir.check import check, check_shapes
+from snncc.ir.check import check
 from snncc.ir.nodes import IF, LeakyIF, SignedIF
 
 

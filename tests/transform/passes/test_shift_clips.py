@@ -9,8 +9,9 @@ import pytest
 from one_node import kinds
 
 from small_models import dataset, lowered, normal, parsed
+from snncc.conversion.shapes import check_shapes
 from snncc.execute import reference
-from snncc.ir.check import check, check_shapes
+from snncc.ir.check import check
 from snncc.ir.nodes import Clip
 
 

@@ -14,8 +14,8 @@ import torch
 from snncc.backends.nir.graph import nir_bytes, nir_graph
 from snncc.backends.nir.interpreter import NirMachine, read
 from snncc.backends.nir.lowering import LOWERINGS, applied, neuron_needs, sayable, with_unit_thresholds
-from snncc.bundles import manifest as manifests
 from snncc.data.dataset import Dataset
+from snncc.encoding import encode
 from snncc.execute.plan import plan
 from snncc.execute.torch.engine import Engine
 from snncc.ir.analysis import multiply_accumulates
@@ -149,7 +149,7 @@ def nir_files(
         effects=tuple(effects),
         total=first.effect(last, "all", "the graph as it is read back, by NIR's rules"),
     )
-    files = {"nir/network.nir": data, "nir/report.json": manifests.encode(report)}
+    files = {"nir/network.nir": data, "nir/report.json": encode(report)}
     return files, tuple(line(effect, report) for effect in (*effects, report.total))
 
 
