@@ -25,6 +25,7 @@ from snncc import api
 from snncc.bundles.bundle import open_bundle
 from snncc.data.dataset import Dataset
 from snncc.frontend.files.from_torch import export
+from snncc.reports.document import report_of
 from snncc.reports.make import report_files
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -104,7 +105,7 @@ def main() -> None:
     began = time.process_time()
     api.simulate(opened, timesteps=options.timesteps)
     simulated = time.process_time() - began
-    report = opened.report()
+    report = report_of(opened)
     report_files(report)  # imports and templates
     began = time.process_time()
     files = report_files(report)

@@ -220,9 +220,10 @@ def read_bundle(path: Path) -> object:
 
     from snncc.bundles.bundle import open_bundle
     from snncc.execute.torch.module import SpikingModule
+    from snncc.reports.document import report_of
 
     opened = open_bundle(path)
-    opened.report()
+    report_of(opened)
     truth = opened.truth()
     samples = opened.samples(truth).head(2)
     feeds = next(samples.batches(2))

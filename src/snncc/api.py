@@ -36,6 +36,7 @@ from snncc.frontend.operators.lower import lowered_network
 from snncc.ir.network import Network
 from snncc.reports import make
 from snncc.reports.attribution import SAMPLES as ATTRIBUTED
+from snncc.reports.document import report_of
 from snncc.reports.emit import emit as emit
 from snncc.simulation.run import Simulation, simulation
 from snncc.study import search as auto
@@ -302,7 +303,7 @@ def report(
     opened = opened_bundle(bundle)
     steps = opened.manifest.timesteps if timesteps is None else timesteps
     if steps == opened.manifest.timesteps and data is None and not rasters and not diagnose:
-        return make.Reported(report=opened.report(), folder=opened.path)
+        return make.Reported(report=report_of(opened), folder=opened.path)
     truth = opened.truth()
     used = data if isinstance(data, Dataset) else opened.data(Path(data), truth) if data else opened.samples(truth)
     about = opened.manifest.samples if data is None else described(used)

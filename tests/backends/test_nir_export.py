@@ -18,6 +18,7 @@ from snncc.cli.commands import cli
 from snncc.errors import EmitError
 from snncc.execute import reference
 from snncc.ir.nodes import IF
+from snncc.reports.document import report_of
 from snncc.transform.passes.absorb_amplitudes import with_unit_spikes
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -66,7 +67,7 @@ def test_the_report_says_what_changed(bundle: Path) -> None:
 
 
 def test_the_report_of_the_bundle_lists_the_lowerings(bundle: Path) -> None:
-    report, manifest = open_bundle(bundle).report(), open_bundle(bundle).manifest
+    report, manifest = report_of(open_bundle(bundle)), open_bundle(bundle).manifest
     lines = [line for line in report.notes if line.by == "emit nir"]
     assert [line.text.split(":")[0] for line in lines] == ["nir, hard-reset", "nir, strict-threshold", "nir, all"]
     assert all("choose the same" in line.text for line in lines)

@@ -20,6 +20,7 @@ from snncc.data.dataset import read
 from snncc.errors import BundleError
 from snncc.integer import lower
 from snncc.ir.nodes import Linear
+from snncc.reports.document import report_of
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "digits.onnx"
 
@@ -100,7 +101,7 @@ def test_another_precision_replaces_the_network(bundle: Path, tmp_path: Path) ->
     found = integer_network(opened)
     assert found.weights == "ternary"
     assert found.max_timesteps == 256
-    assert opened.report().integer is not None
+    assert report_of(opened).integer is not None
     ternary = [a for name, a in found.network.arrays.items() if name.endswith("/weight")]
     assert all(set(np.unique(a)) <= {-1, 0, 1} for a in ternary)
 

@@ -20,6 +20,7 @@ import snncc
 from snncc.bundles.bundle import open_bundle
 from snncc.cli.commands import cli
 from snncc.errors import BundleError, UsageError
+from snncc.reports.document import report_of
 from snncc.zoo.results import Result
 
 Told = list[tuple[str, bool]]
@@ -108,7 +109,7 @@ def test_auto_searches_for_each_model(tmp_path: Path) -> None:
     )
     given = snncc.batch(manifest, out=tmp_path / "out", jobs=2)
     easy, hard = (entry.result for entry in given.entries)
-    search = open_bundle(tmp_path / "out" / "easy.snn").report().search
+    search = report_of(open_bundle(tmp_path / "out" / "easy.snn")).search
     assert search is not None
     (chosen,) = (trial for trial in search.trials if trial.chosen)
     assert (easy.method, easy.timesteps, easy.levels) == (chosen.method, chosen.timesteps, chosen.levels)

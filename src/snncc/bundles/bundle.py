@@ -26,12 +26,12 @@ from snncc.encoding import encode
 from snncc.errors import BundleError, InvariantBroken
 from snncc.frontend.files.load import load
 from snncc.frontend.normal.samples import samples_first
+from snncc.integer.executor import as_floats
 from snncc.ir.analog_tail import AnalogTail
 from snncc.ir.check import check
 from snncc.ir.network import Network, Stage, frozen
 from snncc.ir.nodes import AnyNode
 from snncc.ir.schedule import Schedule
-from snncc.reports.document import Report, decode
 
 Array = npt.NDArray[Any]
 NETWORK_SCHEMA = "snncc/network/1"
@@ -82,8 +82,6 @@ def network_from(document: bytes, weights: bytes) -> Network:
         )
         check(network, "reading")
         if network.stage == "integer":  # shapes are found by the executor of floats
-            from snncc.integer.executor import as_floats
-
             check_shapes(as_floats(network), "reading")
         else:
             check_shapes(network, "reading")
@@ -131,10 +129,6 @@ class Bundle:
     def truth(self) -> Truth:
         """The ANN, from ann.onnx."""
         return Truth(samples_first(load(self.verified("ann.onnx")), self.manifest.shapes))
-
-    def report(self) -> Report:
-        """The report that `convert` wrote."""
-        return decode(self.verified("report.json").read_bytes())
 
     def verified(self, name: str) -> Path:
         """The path of a file whose hash has been checked."""

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 
 from snncc.bundles import manifest as manifests
-from snncc.bundles.bundle import network_bytes, network_from, read_member
+from snncc.bundles.bundle import Bundle, network_bytes, network_from, read_member
 from snncc.encoding import encode
 from snncc.errors import BundleError
 from snncc.integer.inputs import InputScale
@@ -17,9 +17,6 @@ from snncc.integer.weights import Precision
 from snncc.integer.widths import Width
 from snncc.ir.nodes import Operator
 from snncc.ir.text import to_text
-
-if TYPE_CHECKING:
-    from snncc.bundles.bundle import Bundle
 
 SCHEMA = "snncc/integer/1"
 FOLDER = "integer"

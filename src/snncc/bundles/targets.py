@@ -3,22 +3,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-import msgspec
-
 from snncc.ann.truth import Truth
+from snncc.backends.c.package import GOLDEN_SAMPLES, package
+from snncc.backends.nir.export import nir_files
+from snncc.backends.torch.integer import emit_integer
 from snncc.backends.torch.module import emit as torch_source
+from snncc.bundles.integer_files import network_files
 from snncc.data.dataset import Dataset
 from snncc.errors import EmitError
 from snncc.execute.onnx.step import onnx_files
+from snncc.integer import lower
 from snncc.integer.network import IntegerNetwork
-from snncc.integer.part import IntegerPart
+from snncc.integer.part import IntegerPart, integer_part
 from snncc.integer.weights import Precision
 from snncc.ir.network import Network
-from snncc.reports.document import NoteLine, Report
 
 Target = Literal["torch", "integer", "onnx", "nir"]
 
@@ -64,13 +66,6 @@ class Emitted:
     integer: IntegerPart | None = None
 
 
-def with_notes(report: Report, target: Target, notes: Sequence[str]) -> Report:
-    """A bundle's report with what a target changed or left out, in place of what it said before."""
-    by = f"emit {target}"
-    lines = tuple(NoteLine(kind="approximation", node="", text=note, by=by) for note in notes)
-    return msgspec.structs.replace(report, notes=(*(line for line in report.notes if line.by != by), *lines))
-
-
 def emit_files(target: Target, source: Source, options: EmitOptions) -> Emitted:
     """The files of a target, and beside them the analog tail of the network, which is no part of them."""
     made, tail = target_files(target, source, options), source.network.analog_tail
@@ -100,8 +95,6 @@ def target_files(target: Target, source: Source, options: EmitOptions) -> Emitte
 
 def integer_module(source: Source, options: EmitOptions) -> Emitted:
     """The integer network and a PyTorch module of it, under integer/."""
-    from snncc.backends.torch.integer import emit_integer
-
     integer, made = lowered(source, options)
     title = f"{source.name} by {source.method} in whole numbers, weights {integer.weights}"
     text = emit_integer(integer, title=title, timesteps=source.timesteps)
@@ -110,8 +103,6 @@ def integer_module(source: Source, options: EmitOptions) -> Emitted:
 
 def integer_package(source: Source, options: EmitOptions) -> Emitted:
     """C99 that needs nothing, under integer/; see docs/deploy.md."""
-    from snncc.backends.c.package import GOLDEN_SAMPLES, package
-
     integer, made = lowered(source, options)
     samples = next(iter(source.samples.batches(GOLDEN_SAMPLES)))
     files = package(integer, samples, name=source.name, method=source.method, timesteps=source.timesteps)
@@ -120,10 +111,6 @@ def integer_package(source: Source, options: EmitOptions) -> Emitted:
 
 def lowered(source: Source, options: EmitOptions) -> tuple[IntegerNetwork, Emitted]:
     """The integer network and its own files."""
-    from snncc.bundles.integer_files import network_files
-    from snncc.integer import lower
-    from snncc.integer.part import integer_part
-
     seen = source.calibration or source.samples
     integer = lower(source.network, seen, weights=options.weights, max_timesteps=options.max_timesteps)
     return integer, Emitted(files=network_files(integer), notes=integer.notes, integer=integer_part(integer))
@@ -131,8 +118,6 @@ def lowered(source: Source, options: EmitOptions) -> tuple[IntegerNetwork, Emitt
 
 def nir_package(source: Source, options: EmitOptions) -> Emitted:
     """A NIR graph and what its lowerings changed, under nir/; see docs/exchange.md."""
-    from snncc.backends.nir.export import nir_files
-
     files, notes = nir_files(
         source.network,
         source.samples,

@@ -3,16 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from snncc.names import safe_name
 from snncc.reports import charts
+from snncc.reports.comparison import Comparison
 from snncc.reports.page import rendered
 from snncc.reports.tables import Cell, Column, Table, figure, word
 from snncc.reports.text import amount, interval, percent, small
-
-if TYPE_CHECKING:
-    from snncc.reports.comparison import Comparison
 
 COLOURS = 6
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from snncc.bundles.bundle import Bundle
 from snncc.conversion.certify import Certificate
 from snncc.errors import BundleError
 from snncc.integer.part import IntegerPart
@@ -310,3 +311,8 @@ def decode(data: bytes) -> Report:
         return msgspec.json.decode(data, type=Report)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"report.json is not one of snncc: {error}", cure="convert the model again") from None
+
+
+def report_of(opened: Bundle) -> Report:
+    """The report that `convert` wrote into a bundle."""
+    return decode(opened.verified("report.json").read_bytes())

@@ -19,12 +19,13 @@ from snncc.ann.truth import Truth
 from snncc.bundles.bundle import Bundle
 from snncc.bundles.manifest import Manifest
 from snncc.bundles.output import write_run
+from snncc.bundles.targets import Target
 from snncc.data.dataset import Dataset
 from snncc.data.description import Samples
 from snncc.encoding import encode
 from snncc.ir.network import Network
 from snncc.reports.attribution import attribute
-from snncc.reports.document import Report
+from snncc.reports.document import NoteLine, Report, report_of
 from snncc.reports.measure import Progress, affordable, measure
 from snncc.reports.page import page
 from snncc.reports.summary import concluded, report, with_simulation
@@ -69,7 +70,7 @@ def first_report(
 
 def simulation_report(opened: Bundle, simulation: Simulation) -> Report:
     """The report of a simulation: its curve and energy, and the layers as `convert` measured them."""
-    return with_simulation(opened.report(), opened.network, opened.manifest, simulation)
+    return with_simulation(report_of(opened), opened.network, opened.manifest, simulation)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,3 +115,10 @@ def run_key(opened: Bundle, data: Dataset, **options: object) -> str:
     if data.labels is not None:
         digest.update(data.labels.tobytes())
     return digest.hexdigest()[:16]
+
+
+def with_notes(report: Report, target: Target, notes: Sequence[str]) -> Report:
+    """A bundle's report with what a target changed or left out, in place of what it said before."""
+    by = f"emit {target}"
+    lines = tuple(NoteLine(kind="approximation", node="", text=note, by=by) for note in notes)
+    return msgspec.structs.replace(report, notes=(*(line for line in report.notes if line.by != by), *lines))

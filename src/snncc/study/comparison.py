@@ -33,59 +33,12 @@ from snncc.frontend.normal.samples import Dims, samples_first
 from snncc.frontend.operators.lower import lowered_network
 from snncc.ir.network import Network
 from snncc.reports.compare_page import compare_page
+from snncc.reports.comparison import Comparison, Entry, MethodRun, Refusal
 from snncc.reports.curve import curves
-from snncc.reports.document import Curve, rounded
+from snncc.reports.document import rounded
 from snncc.reports.energy import energy
 from snncc.simulation.run import simulation
 from snncc.transform.base import Statistics
-
-SCHEMA = "snncc/compare/1"
-
-
-class MethodRun(msgspec.Struct, frozen=True, kw_only=True):
-    """One conversion and its curve up to the design T. `prefix`: the points before the design T are those of a network
-    made for the design T, not what the method gives when it is converted for them. `energy`: the SNN over the quantised
-    ANN by the models "integer" and "integer and memory"."""
-
-    method: str
-    design: int
-    prefix: bool
-    curve: Curve
-    firing_rate: float | None
-    synaptic_operations: float
-    energy: tuple[float, float]
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A method at a T: from the run that was converted for it, or from the only run where T changes nothing."""
-
-    method: str
-    timesteps: int
-    value: float
-    low: float
-    high: float
-
-
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """A method that does not convert this network, and why."""
-
-    method: str
-    reason: str
-
-
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """What `compare` measured: `entries` is the table, `runs` what it and the curves come from."""
-
-    schema: str = SCHEMA
-    name: str
-    metric: str
-    ann: float
-    timesteps: tuple[int, ...]
-    calibration: Samples
-    data: Samples
-    entries: tuple[Entry, ...]
-    runs: tuple[MethodRun, ...]
-    refused: tuple[Refusal, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

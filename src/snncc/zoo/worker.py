@@ -14,6 +14,7 @@ import msgspec
 
 from snncc.bundles.output import locked
 from snncc.errors import BundleError, SnnccError
+from snncc.reports.document import report_of
 from snncc.zoo.plan import Job
 from snncc.zoo.results import Failure, Result, State, failed, file_sha256, finished, key_of, measured, write_state
 
@@ -66,7 +67,7 @@ def converted(job: Job, out: Path) -> Result:
         force=True,
     )
     opened = open_bundle(bundle)
-    report = opened.report()
+    report = report_of(opened)
     found = report.simulation
     if job.data is not None or opened.manifest.samples.labelled:  # else the report has measured all there is to know
         found = api.simulate(opened, data=job.data)

@@ -11,6 +11,7 @@ from small_reports import bundle, chain, residual
 
 from snncc.bundles.bundle import Bundle, open_bundle
 from snncc.reports.attribution import attribute, layers_of, runs_of, substituted
+from snncc.reports.document import report_of
 from snncc.reports.summary import concluded
 
 
@@ -33,7 +34,7 @@ def test_the_broken_layer_costs_the_loss(broken: Bundle) -> None:
     assert by_name["r"].regained == pytest.approx(by_name["p"].cost + by_name["r"].cost, abs=1e-5)  # a chain
     assert sum(line.cost for line in found.layers) == pytest.approx(1 - found.snn, abs=1e-5)
     assert found.layers[-1].error == pytest.approx(0, abs=1e-10)
-    made = concluded(msgspec.structs.replace(broken.report(), attribution=found), broken.manifest)
+    made = concluded(msgspec.structs.replace(report_of(broken), attribution=found), broken.manifest)
     assert made.advice[0].layer == "r"
     assert " points of accuracy lost" in made.advice[0].finding
 

@@ -9,6 +9,7 @@ from small_reports import bundle
 
 from small_models import dataset, normal, parsed
 from snncc.bundles.bundle import open_bundle
+from snncc.reports.document import report_of
 from snncc.reports.energy import dense_operations, equivalent_bits, product
 
 
@@ -32,7 +33,7 @@ def test_models_by_hand(tmp_path: Path) -> None:
     )
     model = parsed(graph, w=normal(1, 4, 6), v=normal(2, 6, 5), u=normal(3, 5, 2))
     opened = open_bundle(bundle(tmp_path, model, dataset(x=normal(4, 32, 4)), timesteps=8))
-    report = opened.report()
+    report = report_of(opened)
     e = report.energy
     spikes = {layer.name: layer.positive for layer in report.layers if layer.thresholds}
     additions = spikes["p"] * 5 + spikes["q"] * 2
@@ -61,7 +62,7 @@ def test_functions_emit_values_and_what_no_spike_reaches_is_computed_once(tmp_pa
     """
     model = parsed(graph, w=normal(1, 4, 6), v=normal(2, 6, 5), t=normal(3, 5, 5), u=normal(4, 5, 2))
     opened = open_bundle(bundle(tmp_path, model, dataset(x=normal(5, 32, 4)), timesteps=8))
-    e, lines = opened.report().energy, {layer.name: layer for layer in opened.report().layers}
+    e, lines = report_of(opened).energy, {layer.name: layer for layer in report_of(opened).layers}
     assert dense_operations(opened.network, 8) == 24 + 30
     assert lines["s"].synaptic_operations > 0
     assert e.graded == pytest.approx(lines["s"].synaptic_operations, rel=1e-5)

@@ -10,7 +10,7 @@ from small_reports import bundle, labelled
 
 from small_models import dataset, normal, parsed
 from snncc.bundles.bundle import open_bundle
-from snncc.reports.document import Layer
+from snncc.reports.document import Layer, report_of
 
 T = 8
 GRAPH = (
@@ -48,7 +48,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Layer]
     q, uq = fire(p @ w["v"], th["q"])
     alone, _ = fire(steps(ann["c"]), th["q"])
     found = {**ann, "p": p, "q": q, "alone": alone, "uq": uq, "th": th, "y": q.mean(0) @ w["u"]}
-    return {layer.name: layer for layer in opened.report().layers}, found, opened.report()
+    return {layer.name: layer for layer in report_of(opened).layers}, found, report_of(opened)
 
 
 def relative(y: np.ndarray, a: np.ndarray) -> float:
@@ -127,7 +127,7 @@ def test_shifted_values_are_found_from_the_known_ones(tmp_path: Path) -> None:
     model = parsed(graph, w=WEIGHTS["w"], b=WEIGHTS["b"], u=normal(9, 9, 3))
     x = normal(5, 40, 5)
     opened = open_bundle(bundle(tmp_path, model, dataset(x=x), timesteps=32, method="dnisnm"))
-    line = next(layer for layer in opened.report().layers if layer.name == "p.clipped")
+    line = next(layer for layer in report_of(opened).layers if layer.name == "p.clipped")
     a = np.clip(x @ WEIGHTS["w"] + WEIGHTS["b"], -0.5, 0.75) + 0.5
     assert line.cumulative is not None
     assert line.cumulative < 0.01

@@ -17,6 +17,7 @@ from snncc import api
 from snncc.bundles.bundle import open_bundle
 from snncc.cli.commands import cli
 from snncc.reports import tables
+from snncc.reports.document import report_of
 from snncc.reports.text import loss_split, percent
 
 
@@ -50,7 +51,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_html_json_and_console_show_the_same_numbers(made: Path) -> None:
-    report = open_bundle(made).report()
+    report = report_of(open_bundle(made))
     page = Page((made / "report.html").read_text(encoding="utf-8"))
     console = CliRunner().invoke(cli, ["report", str(made)]).output
     as_json = json.loads(CliRunner().invoke(cli, ["report", str(made), "--json"]).output)
@@ -116,7 +117,7 @@ def test_the_agreement_of_an_analog_tail_stands_on_the_page(tmp_path: Path) -> N
     graph = "g (float[N, 4] x) => (int64[] y) { h = MatMul(x, w) r = Relu(h) y = NonZero(r) }"
     data = dataset(x=normal(2, 24, 4))
     made = bundle(tmp_path, parsed(graph, w=normal(1, 4, 6)), data, timesteps=4)
-    report = open_bundle(made).report()
+    report = report_of(open_bundle(made))
     found = report.simulation.analog_tail["y"]
     assert found.equal is not None
     assert list(found.equal) == ["1", "2", "3", "4"]
@@ -132,7 +133,7 @@ def test_the_agreement_of_an_analog_tail_stands_on_the_page(tmp_path: Path) -> N
 
 def test_simulate_keeps_its_report_with_the_layers_of_the_conversion(tmp_path: Path) -> None:
     made = bundle(tmp_path, *chain())
-    base = open_bundle(made).report()
+    base = report_of(open_bundle(made))
     result = api.simulate(made, timesteps=16, keep=True)
     api.simulate(made, timesteps=16, keep=True)
     (folder,) = (made / "runs").iterdir()

@@ -16,6 +16,7 @@ from snncc.bundles.targets import EmitOptions, Emitted, Source, Target, emit_fil
 from snncc.encoding import encode, sha256
 from snncc.errors import BundleError
 from snncc.reports import make
+from snncc.reports.document import report_of
 from snncc.reports.make import with_notes
 
 
@@ -36,9 +37,9 @@ def emit(bundle: Path | str | Bundle | None = None, *, to: Target, options: Emit
         truth=truth,
     )
     made = emit_files(to, source, options or EmitOptions())
-    told = with_notes(opened.report(), to, made.notes)
+    told = with_notes(report_of(opened), to, made.notes)
     told = told if made.integer is None else msgspec.structs.replace(told, integer=made.integer)
-    written = dict(made.files) if told == opened.report() else {**made.files, **make.report_files(told)}
+    written = dict(made.files) if told == report_of(opened) else {**made.files, **make.report_files(told)}
     stale = stale_files(manifest, to, made)
     kept = {name: data for name, data in contents(opened.path).items() if name not in stale}
     manifests.verify_hashes(manifest, {name: data for name, data in kept.items() if name in manifest.files})
