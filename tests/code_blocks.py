@@ -15,13 +15,14 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = {
     path.relative_to(ROOT).as_posix(): path
     for path in (
-        *(ROOT / "README.md", ROOT / "ARCHITECTURE.md"),
+        *(ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md"),
         *sorted((ROOT / "docs").glob("*.md")),
         *sorted((ROOT / "examples").glob("**/README.md")),
     )
 }
 #: Pages whose blocks another test runs and whose results it looks at.
 ELSEWHERE = {
+    "CONTRIBUTING.md": "tests/test_contributing.py",
     "docs/exchange.md": "tests/examples/test_nir.py",
     "examples/deploy/README.md": "tests/examples/test_deploy.py",
     "examples/lstm/README.md": "tests/test_examples.py",

@@ -37,7 +37,7 @@ def ann(text: str) -> float:
 
 @pytest.mark.parametrize(("paper", "keys"), [("zou", "012"), ("qffs", "1234")])
 def test_what_is_quantised_is_lossless(tmp_path: Path, data_folder: Path, paper: str, keys: str) -> None:
-    rows, text = run(f"{paper}/run.py", data_folder, tmp_path, "--quick", "--test", "500", "--ablations")
+    rows, text = run(f"{paper}/run.py", data_folder, tmp_path, "--quick", "--test", "200", "--ablations")
     for key in keys:
         cells = rows[key]
         assert cells[-1].startswith("0 of ")
