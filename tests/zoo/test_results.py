@@ -11,8 +11,7 @@ import pytest
 
 from snncc.zoo.pages import csv_table, index_page, junit
 from snncc.zoo.plan import Gates
-from snncc.zoo.results import Failure, Result, verdicts
-from snncc.zoo.run import ModelEntry, Summary
+from snncc.zoo.results import Failure, ModelEntry, Result, Summary, verdicts
 
 GOOD = Result(
     name="good",

@@ -53,6 +53,6 @@ def processes_of(out: Path) -> list[int]:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if b"snncc.zoo.process" in words and os.fsencode(out) in words:
+            if b"snncc.cli.job" in words and os.fsencode(out) in words:
                 found.append(int(entry.name))
     return found

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from snncc.functions.compiled import CompileError, compiled
 
@@ -47,8 +48,6 @@ def fused_errors(errors: Array, rows: Array, level: Array, mean: Array | None, c
     function = kernel()
     if function is None or rows.dtype != np.float32 or not errors.flags.c_contiguous:
         return False
-    import torch
-
     rows = np.ascontiguousarray(rows)
     numbers = [np.ascontiguousarray(a, np.float64) for a in (level, np.zeros_like(level) if mean is None else mean)]
     grid = np.ascontiguousarray(factors, np.float64)

@@ -20,6 +20,7 @@ from typing import IO, Any, Literal
 import msgspec
 import numpy as np
 
+from snncc.data.images import read_folder
 from snncc.data.inputs import InputSpec, shown
 from snncc.errors import DataError
 from snncc.names import safe_name
@@ -163,8 +164,6 @@ def read(
     preprocessing = preprocessing or Preprocessing()
     try:
         if path.is_dir():
-            from snncc.data.images import read_folder  # the one reader that needs Pillow
-
             inputs, labels = read_folder(path, _lone(specs, path.name), preprocessing.layout)
         elif path.suffix == ".npz":
             inputs, labels = _read_npz(path, specs, split)

@@ -23,6 +23,8 @@ from snncc.zoo.worker import OUT_OF_MEMORY, memory_failure
 #: One thread per model: the numbers then depend neither on --jobs nor on the machine's cores.
 THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
 TAIL = 1 << 14
+#: What one process runs: a program above this room, started by its name.
+PROGRAM = "snncc.cli.job"
 _running: set[subprocess.Popen[bytes]] = set()
 _lock = threading.Lock()
 
@@ -47,7 +49,7 @@ def log_path(out: Path, name: str) -> Path:
 
 def run_process(job: Job, out: Path) -> int | None:
     """Run the process of a job to its end: its exit status, negative for a signal, None when the time was up."""
-    command = [sys.executable, "-m", "snncc.zoo.process", str(out)]
+    command = [sys.executable, "-m", PROGRAM, str(out)]
     with log_path(out, job.name).open("wb") as log:
         process = subprocess.Popen(
             command,

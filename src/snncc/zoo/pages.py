@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
@@ -15,9 +14,7 @@ from snncc.names import safe_name
 from snncc.reports.page import rendered
 from snncc.reports.tables import Cell, Column, Table, figure, word
 from snncc.reports.text import percent, points, small
-
-if TYPE_CHECKING:
-    from snncc.zoo.run import ModelEntry, Summary
+from snncc.zoo.results import ModelEntry, Summary
 
 COLUMNS = (
     "name",

@@ -233,3 +233,23 @@ def verdicts(result: Result, gates: Gates, *, allow_failures: bool) -> tuple[Ver
         words = words if converted or passed else "not converted"
         found.append(Verdict(gate="max_t", limit=gates.max_t, value=first, passed=passed, reason=words))
     return tuple(found)
+
+
+class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One model of a summary."""
+
+    result: Result
+    gates: tuple[Verdict, ...]
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What a batch gave: the same for the same models, data, recipes and versions; seconds lie in timings.json."""
+
+    schema: str = SCHEMA
+    version: str
+    models: int
+    converted: int
+    failed: int
+    gates_failed: int
+    passed: bool
+    entries: tuple[ModelEntry, ...]

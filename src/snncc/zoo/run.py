@@ -19,30 +19,10 @@ from snncc.errors import BundleError
 from snncc.zoo.engines import PATIENCE, Backend, engine, without_address
 from snncc.zoo.pages import csv_table, index_page, junit
 from snncc.zoo.plan import Job, given_choices, plan
-from snncc.zoo.results import FOLDER, SCHEMA, Result, State, Verdict, finished, key_of, verdicts
+from snncc.zoo.results import FOLDER, SCHEMA, ModelEntry, Result, State, Summary, finished, key_of, verdicts
 
 MARKER = ".batch.json"
 Finished = Callable[[Result, int, int, bool], None]
-
-
-class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One model of a summary."""
-
-    result: Result
-    gates: tuple[Verdict, ...]
-
-
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What a batch gave: the same for the same models, data, recipes and versions; seconds lie in timings.json."""
-
-    schema: str = SCHEMA
-    version: str
-    models: int
-    converted: int
-    failed: int
-    gates_failed: int
-    passed: bool
-    entries: tuple[ModelEntry, ...]
 
 
 def silent(result: Result, done: int, total: int, skipped: bool) -> None:

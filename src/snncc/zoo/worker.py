@@ -8,17 +8,25 @@ import resource
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import onnx
+from onnx.external_data_helper import uses_external_data
 
+from snncc.bundles.bundle import open_bundle
 from snncc.bundles.output import locked
 from snncc.errors import BundleError, SnnccError
 from snncc.reports.document import report_of
+from snncc.study import search as auto
 from snncc.zoo.plan import Job
 from snncc.zoo.results import Failure, Result, State, failed, file_sha256, finished, key_of, measured, write_state
 
 GIB = 1 << 30
+#: `snncc.convert` or `snncc.simulate`: the program that runs this hands them down.
+Verb = Callable[..., Any]
 OUT_OF_MEMORY = ("allocate memory", "bad_alloc", "bad allocation", "out of memory")
 
 
@@ -32,9 +40,6 @@ def limit_memory(gib: float) -> None:
 
 def external_files(model: Path) -> dict[str, str]:
     """The external data of a model, by name relative to it, with hashes. The model has been read safely before."""
-    import onnx
-    from onnx.external_data_helper import uses_external_data
-
     if model.suffix.lower() != ".onnx":
         return {}
     found = onnx.load(model, load_external_data=False)
@@ -45,14 +50,10 @@ def external_files(model: Path) -> dict[str, str]:
     return {place: file_sha256(model.parent / place) for place in sorted(places)}
 
 
-def converted(job: Job, out: Path) -> Result:
+def converted(job: Job, out: Path, convert: Verb, simulate: Verb) -> Result:
     """Convert and measure one model; raises SnnccError."""
-    from snncc import api
-    from snncc.bundles.bundle import open_bundle
-    from snncc.study import search as auto
-
     bundle = out / f"{job.name}.snn"
-    api.convert(
+    convert(
         Path(job.model),
         recipe=job.recipe if job.search is None else None,
         method=None if job.search is None else auto.NAME,
@@ -70,14 +71,14 @@ def converted(job: Job, out: Path) -> Result:
     report = report_of(opened)
     found = report.simulation
     if job.data is not None or opened.manifest.samples.labelled:  # else the report has measured all there is to know
-        found = api.simulate(opened, data=job.data)
+        found = simulate(opened, data=job.data)
     return measured(job, opened, report, found)
 
 
-def outcome(job: Job, out: Path) -> Result:
+def outcome(job: Job, out: Path, convert: Verb, simulate: Verb) -> Result:
     """The result of one model, whatever happens short of the death of this process."""
     try:
-        return converted(job, out)
+        return converted(job, out, convert, simulate)
     except SnnccError as error:
         return failed(job, error)
     except MemoryError:
@@ -99,13 +100,13 @@ def memory_failure(job: Job) -> Failure:
     )
 
 
-def work(job: Job, out: Path) -> None:
+def work(job: Job, out: Path, convert: Verb, simulate: Verb) -> None:
     """Run a job unless it is finished, and keep its state. Raises BundleError when that cannot be written."""
     with locked(out / "results" / job.name, wait=job.time_limit):  # another process may be at it: see what it makes
         key, began = key_of(job), time.perf_counter()
         if finished(out, job, key) is not None:
             return
-        result = outcome(job, out)
+        result = outcome(job, out, convert, simulate)
         state = State(
             key=key,
             external=external_files(Path(job.model)) if result.status == "converted" else {},
@@ -121,12 +122,12 @@ def work(job: Job, out: Path) -> None:
             ) from None
 
 
-def run(line: bytes, out: str) -> int:
-    """Run the job in a line of JSON; the exit status."""
+def run(line: bytes, out: str, convert: Verb, simulate: Verb) -> int:
+    """Run the job in a line of JSON with the verbs of `snncc`; the exit status."""
     job = msgspec.json.decode(line, type=Job)
     limit_memory(job.memory_limit)
     try:
-        work(job, Path(out))
+        work(job, Path(out), convert, simulate)
     except SnnccError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m snncc.zoo.process OUT`: one model in a process of its own, which ends with the one that started it.
+"""`python -m snncc.cli.job OUT`: one model in a process of its own, which ends with the one that started it.
 
 Standard input carries the job as one line of JSON and stays open: when the parent is gone it closes, and so this
 process ends, however it is occupied. It looks at that before it imports anything that takes long.
@@ -33,9 +33,10 @@ def main() -> int:
     if not line.endswith(b"\n"):
         return ORPHANED
     end_with_parent(stream)
+    from snncc import api
     from snncc.zoo.worker import run
 
-    return run(line, sys.argv[1])
+    return run(line, sys.argv[1], api.convert, api.simulate)
 
 
 if __name__ == "__main__":
