@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +59,6 @@ def batch_command(
     Each model runs in a process of its own; a failure never stops the rest. Run it again to resume: what is done is
     skipped. Exit code 1 if a gate is not met.
     """
-    import time
-
     from snncc.cli import console
     from snncc.zoo import pages, run
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from snncc import __version__
 from snncc.cli.batch import batch_command
@@ -113,8 +114,6 @@ def convert_command(
     as_json: bool,
 ) -> None:
     """Convert MODEL (ONNX) into a spiking network and write the bundle NAME.snn."""
-    import msgspec
-
     from snncc import api
     from snncc.bundles import output
     from snncc.cli import console

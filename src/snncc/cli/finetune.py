@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from snncc.errors import UsageError
 
@@ -68,8 +69,6 @@ def finetune_command(
 
     Every change to the graph is printed. Checkpoints are written after each epoch.
     """
-    import msgspec
-
     from snncc.cli import console
     from snncc.cli.options import parse_numbers
     from snncc.data.dataset import Preprocessing

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import click
+import msgspec
 
 from snncc.cli.options import JSON, MODEL, QUIET, SHAPE, given_or_newest, parse_numbers, parse_shapes, parse_steps
 from snncc.encoding import encode
@@ -103,8 +104,6 @@ def compare_command(
     as_json: bool,
 ) -> None:
     """Convert MODEL by several methods and simulate each at several T: one table, one page."""
-    import msgspec
-
     from snncc import api
     from snncc.cli import console, console_report
     from snncc.conversion.sources import model_name
