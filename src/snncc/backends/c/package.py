@@ -12,11 +12,10 @@ import msgspec
 
 from snncc.backends.c.compile import compile_network
 from snncc.backends.c.golden import golden_bytes
-from snncc.backends.c.interface import header
 from snncc.backends.c.layout import Array
 from snncc.backends.c.memory import arranged, shortened
 from snncc.backends.c.program import Convolve, Fire, Pool, Program
-from snncc.backends.c.source import model_source
+from snncc.backends.c.source import header, model_source
 from snncc.integer.inputs import InputScale
 from snncc.integer.network import IntegerNetwork
 from snncc.integer.widths import Width

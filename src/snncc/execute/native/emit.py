@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from snncc.execute.native.buffers import Buffers
 from snncc.execute.native.emitter import Emitter
 from snncc.execute.native.layers import emit_layer
-from snncc.execute.native.names import C_TYPES, LOWEST, QUOTIENT, Places, comment, conv_text, template
-from snncc.execute.native.program import Gather, Layer, NumberType, Pool, Program, Route, Step, Value
+from snncc.execute.native.names import C_TYPES, LOWEST, QUOTIENT, Places, comment, conv_text, rendered, template
+from snncc.execute.native.program import Layer, NumberType, Pool, Program, Route, Step
 from snncc.ir.network import Array
 
 
@@ -36,23 +36,18 @@ def emit_step(emitter: Emitter, number: int, step: Step) -> str:
     elif isinstance(step, Pool):
         body = emit_pool(emitter, step)
     else:
-        body = emit_gather(emitter, step)
-    text = comment(step)
-    return f"/* {text} */\nstatic void step_{number}(const struct run *r)\n{{\n{body}{counting(emitter, step.out)}}}\n"
-
-
-def counting(emitter: Emitter, value: Value) -> str:
-    """Lines that count a value's events."""
-    p, size = emitter.places[value.node.name], value.grid.size
-    names = f"r->buffer[{p.series}], r->images * r->steps, {size}, r->buffer[{p.signs}], r->buffer[{p.events}]"
-    return f"    if (r->counting)\n        count_{'spikes' if value.spikes else 'values'}({names});\n"
+        tables = [emitter.buffers.constant(table, "int32") for table in step.tables]
+        given = [emitter.places[source.node.name] for source in step.sources]
+        made, parts = emitter.places[step.out.node.name], zip(step.sources, given, tables, strict=True)
+        body = rendered("gathers.c.j2", out=step.out, made=made, parts=list(parts))
+    made = emitter.places[step.out.node.name]
+    return rendered("step.c.j2", comment=comment(step), number=number, body=body, out=step.out, made=made)
 
 
 def emit_pool(emitter: Emitter, step: Pool) -> str:
     """Event-driven max pooling."""
     source, out = step.source, step.out
-    given, made = emitter.places[source.node.name], emitter.places[out.node.name]
-    table, rest, most, kernel, after = "0", "0", "0", "pool_values", ""
+    table, rest, most, each, kernel = "0", "0", "0", "0", "pool_values"
     if out.spikes:
         kernel = "pool_counts"
     elif source.amplitude is not None:
@@ -60,35 +55,22 @@ def emit_pool(emitter: Emitter, step: Pool) -> str:
     if out.rest is not None:
         most = emitter.table(out, out.rest)
         rest = emitter.table(source, source.rest) if step.slopes else "0"
-        kind, each = ("spikes", emitter.table(out, out.amplitude)) if out.spikes else ("values", "0")
-        after = (
-            f"    if (r->counting)\n        count_whole_{kind}(r->buffer[{made.series}], {each}, {most}, r, "
-            f"{out.grid.size}, r->buffer[{made.whole}]);\n"
-        )
-    total = emitter.buffers.add("state", emitter.dtype, source.grid.size)
-    last = emitter.buffers.add("state", emitter.dtype, out.grid.size)
-    geometry = conv_text(source.grid, out.grid, step.kernel, step.stride, step.dilation, step.padding)
-    clear = [f"clear(r->buffer[{s}], r->images * {g.size});" for s, g in ((total, source.grid), (last, out.grid))]
-    return (
-        f"    if (r->fresh) {{\n        {' '.join(clear)}\n    }}\n"
-        f"    {kernel}(r->buffer[{made.series}], r->buffer[{given.series}], {table}, {rest}, {most},\n        "
-        f"r->buffer[{total}], r->buffer[{last}], r, {out.grid.padded}, {out.grid.width},\n"
-        f"        {geometry});\n{after}"
+        each = emitter.table(out, out.amplitude) if out.spikes else "0"
+    return rendered(
+        "pool.c.j2",
+        source=source,
+        out=out,
+        given=emitter.places[source.node.name],
+        made=emitter.places[out.node.name],
+        kernel=kernel,
+        table=table,
+        rest=rest,
+        most=most,
+        each=each,
+        total=emitter.buffers.add("state", emitter.dtype, source.grid.size),
+        last=emitter.buffers.add("state", emitter.dtype, out.grid.size),
+        geometry=conv_text(source.grid, out.grid, step.kernel, step.stride, step.dilation, step.padding),
     )
-
-
-def emit_gather(emitter: Emitter, step: Gather) -> str:
-    """Entries moved by tables."""
-    made = emitter.places[step.out.node.name]
-    kernel = "move_spikes" if step.out.spikes else "move_values"
-    lines = []
-    for k, (source, table) in enumerate(zip(step.sources, step.tables, strict=True)):
-        where = emitter.buffers.constant(table, "int32")
-        lines.append(
-            f"    {kernel}(r->buffer[{made.series}], r->buffer[{emitter.places[source.node.name].series}], "
-            f"r->buffer[{where}], r->images * r->steps, {step.out.grid.size}, {source.grid.size}, {int(k == 0)});\n"
-        )
-    return "".join(lines)
 
 
 def emit(program: Program, arrays: Mapping[str, Array], dtype: NumberType, route: Route = "auto") -> Source:
@@ -102,35 +84,21 @@ def emit(program: Program, arrays: Mapping[str, Array], dtype: NumberType, route
     for number, step in enumerate(program.steps):
         emitter.places[step.out.node.name] = emitter.place(step.out)
         bodies.append(emit_step(emitter, number, step))
-    head = [
-        f"#define REAL {C_TYPES[dtype]}",
-        f"#define LOWEST {LOWEST[dtype]}",
-        f"#define QUOTIENT(v, theta) {QUOTIENT[dtype]}",
-        template("prelude.c"),
-        template("gather.c"),
-        template("route.c"),
-        template("diagonal.c"),
-        template("gathers.c"),
-        template("pool.c"),
-        *emitter.kernels.values(),
-    ]
-    calls = [
-        f"        if (r->first <= {k} && {k} < r->last) {{\n            step_{k}(r);\n#pragma omp master\n"
-        f"            {{ r->seconds[{k}] += now() - began; began = now(); }}\n        }}"
-        for k in range(len(bodies))
-    ]
-    main = (
-        "void run(const struct run *r)\n{\n    double began = now();\n"
-        "#pragma omp parallel num_threads((int)r->threads)\n    {\n" + "\n".join(calls) + "\n    }\n}\n"
+    shared = ("prelude.c", "gather.c", "route.c", "diagonal.c", "gathers.c", "pool.c")
+    text = rendered(
+        "program.c.j2",
+        real=C_TYPES[dtype],
+        lowest=LOWEST[dtype],
+        quotient=QUOTIENT[dtype],
+        kernels=[*map(template, shared), *emitter.kernels.values()],
+        steps=bodies,
     )
-    names = tuple(step.out.node.name for step in program.steps)
-    text = "\n".join([*head, *bodies, main])
     return Source(
         text=text,
         buffers=emitter.buffers,
         places=emitter.places,
         steady=emitter.steady,
-        steps=names,
+        steps=tuple(step.out.node.name for step in program.steps),
         scratch=emitter.scratch_size,
         dense_from=tuple(tuple(emitter.shares.get(k, ())) for k in range(len(bodies))),
     )

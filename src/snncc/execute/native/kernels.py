@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -196,28 +196,37 @@ class LayerPlan:
     def of(cls, layer: Layer, dtype: str, route: Route = "auto") -> LayerPlan:
         """Integers are summed in 16 bits where no spikes whatever can overflow them, list by list or altogether."""
         terms = [term for term in layer.terms if not term.diagonal]
-        plain = dtype == "int32" and not any(term.source.valued for term in terms)
+        counts = bool(terms) and dtype == "int32" and not valued(terms)
         grid = layer.out.grid
-        block = 2 * grid.block if plain and terms and grid.padded % WIDEST == 0 else grid.block
-        gain = terms[0].scale if plain and terms else None
-        if any((term.scale != gain).any() or term.diagonal for term in layer.terms):
-            gain = None
-        given = [term.scaled if gain is None else term.weight for term in terms]
+        block = 2 * grid.block if counts and grid.padded % WIDEST == 0 else grid.block
+        shared = counts and len(terms) == len(layer.terms) and same_scale(terms)
+        gain = terms[0].scale if shared else None
+        given = [term.weight if shared else term.scaled for term in terms]
 
         def plans(register: str) -> list[Planned]:
             return [planned(term, w, register, grid, block, route) for term, w in zip(terms, given, strict=True)]
 
-        if not plain:
-            return cls(block=block, sums=dtype, kernels=by_term(terms, plans(dtype)), gain=gain)
-        found = plans("int16")
-        bounds = [narrow(term, plan) for term, plan in zip(terms, found, strict=True)]
-        if max((largest for largest, _ in bounds), default=0) > INT16:
-            return cls(block=block, sums=dtype, kernels=by_term(terms, plans(dtype)), gain=gain)
-        if sum(whole for _, whole in bounds) <= INT16 and len(terms) == len(layer.terms):
-            return cls(block=block, sums="int16", kernels=by_term(terms, found), gain=gain)
-        return cls(block=block, sums=dtype, kernels=by_term(terms, [plan.wider(dtype) for plan in found]), gain=gain)
+        sums, found = narrowed(layer, terms, plans) if counts else (dtype, plans(dtype))
+        kernels = {id(term): plan for term, plan in zip(terms, found, strict=True)}
+        return cls(block=block, sums=sums, kernels=kernels, gain=gain)
 
 
-def by_term(terms: Sequence[Term], plans: Sequence[Planned]) -> dict[int, Planned]:
-    """Plans by the identity of their term."""
-    return {id(term): plan for term, plan in zip(terms, plans, strict=True)}
+def valued(terms: Sequence[Term]) -> bool:
+    """Whether any event carries a number of its own."""
+    return any(term.source.valued for term in terms)
+
+
+def same_scale(terms: Sequence[Term]) -> bool:
+    """Whether all terms have one scale."""
+    return all((term.scale == terms[0].scale).all() for term in terms)
+
+
+def narrowed(layer: Layer, terms: Sequence[Term], plans: Callable[[str], list[Planned]]) -> tuple[str, list[Planned]]:
+    """The type of the sums of an integer layer, and its convolutions in 16 bits where that is certain to do."""
+    found = plans("int16")
+    bounds = [narrow(term, plan) for term, plan in zip(terms, found, strict=True)]
+    if max(largest for largest, _ in bounds) > INT16:
+        return "int32", plans("int32")
+    if sum(whole for _, whole in bounds) <= INT16 and len(terms) == len(layer.terms):
+        return "int16", found
+    return "int32", [plan.wider("int32") for plan in found]

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
 from snncc.execute.native.emitter import Emitter
-from snncc.execute.native.kernels import LayerPlan, Scattered
-from snncc.execute.native.names import C_TYPES, conv_text
+from snncc.execute.native.kernels import Gathered, LayerPlan, Scattered
+from snncc.execute.native.names import C_TYPES, conv_text, rendered
 from snncc.execute.native.neurons import neuron_lines, neuron_tables
 from snncc.execute.native.program import Addend, Grid, Layer, Term
 from snncc.execute.native.routes import dense_from
@@ -53,210 +55,169 @@ class Tile:
         return self.steps * self.images * self.columns + 7
 
 
+@dataclass(slots=True)
+class Body:
+    """Lines of C: once for a block of channels, for each pixel and step, and for each channel of it."""
+
+    setup: list[str] = field(default_factory=list)
+    pixel: list[str] = field(default_factory=list)
+    entry: list[str] = field(default_factory=list)
+
+    def add(self, setup: Sequence[str] = (), pixel: Sequence[str] = (), entry: Sequence[str] = ()) -> None:
+        """Append lines."""
+        self.setup += setup
+        self.pixel += pixel
+        self.entry += entry
+
+
 def emit_layer(emitter: Emitter, layer: Layer) -> str:
-    """The body of the function of a layer."""
+    """The body of the function of a layer: `c/layer.c.j2`."""
     out, grid = layer.out, layer.out.grid
-    size = np.dtype(emitter.dtype).itemsize
     plan = LayerPlan.of(layer, emitter.dtype, emitter.route)
-    block, blocks = plan.block, grid.padded // plan.block
-    tile = Tile.of(layer, plan, size)
-    places = emitter.places[out.node.name]
-    buffers = emitter.buffers
-    bands, strips = -(-grid.height // tile.rows), -(-grid.width // tile.columns)
-    setup, lines = addend_lines(emitter, layer, block)
+    tile = Tile.of(layer, plan, np.dtype(emitter.dtype).itemsize)
+    body = current(emitter, layer, plan)
+    if layer.neuron is None:
+        body.add(entry=["y[c] = x;"])
+    else:
+        body.add(*neuron_lines(neuron_tables(emitter, layer), layer, plan.block))
+    series, offset = f"out = r->buffer[{emitter.places[out.node.name].series}];", f"* {grid.padded} + b * {plan.block}"
+    if out.spikes:
+        body.add([f"int8_t *{series}"], [f"int32_t fired[{plan.block}] __attribute__((aligned(64)));"])
+    else:
+        body.add([f"real *{series}"], [f"real *y = out + at {offset};"])
+    # With many tiles the lists of events of a tile are made once for all blocks; of few, threads share the blocks.
+    return rendered(
+        "layer.c.j2",
+        grid=grid,
+        tile=tile,
+        block=plan.block,
+        blocks=grid.padded // plan.block,
+        bands=-(-grid.height // tile.rows),
+        strips=-(-grid.width // tile.columns),
+        sums=C_TYPES[plan.sums],
+        body=body,
+        calls=[term_call(emitter, term, grid, tile, plan) for term in layer.terms],
+        spikes=out.spikes,
+    )
+
+
+def current(emitter: Emitter, layer: Layer, plan: LayerPlan) -> Body:
+    """The lines that make x, the current of a neuron: constants, the convolutions' sums a[c], and what is added."""
+    grid, block, buffers = layer.out.grid, plan.block, emitter.buffers
+    body, added = Body(), Body()
+    for k, addend in enumerate(layer.addends):
+        setup, pixel, entry = addend_text(emitter, addend, grid, block, k)
+        body.add(setup)
+        added.add(pixel=[pixel], entry=[entry])
     bias = grid.laid_out(layer.bias if (layer.bias != layer.bias[:1]).any() else layer.bias[:1])
-    per_pixel = "local" if len(bias) > 1 else "0"
-    setup.append(f"const real *bias = (real *)r->buffer[{buffers.constant(bias, emitter.dtype)}] + b * {block};")
-    pixel = [f"const real *constant = bias + {per_pixel} * {grid.padded};"]
-    entry = ["real x = gate * constant[c];"]
+    number, per_pixel = buffers.constant(bias, emitter.dtype), "local" if len(bias) > 1 else "0"
+    body.add(
+        [f"const real *bias = (real *)r->buffer[{number}] + b * {block};"],
+        [f"const real *constant = bias + {per_pixel} * {grid.padded};"],
+        ["real x = gate * constant[c];"],
+    )
     if layer.resting is not None:
         number = buffers.constant(grid.laid_out(layer.resting), emitter.dtype, "constants of centred neurons")
-        setup.append(f"const real *resting = (real *)r->buffer[{number}] + b * {block};")
-        pixel.append(f"const real *rest = resting + local * {grid.padded};")
-        entry.append("x += flows * rest[c];")
+        body.add(
+            [f"const real *resting = (real *)r->buffer[{number}] + b * {block};"],
+            [f"const real *rest = resting + local * {grid.padded};"],
+            ["x += flows * rest[c];"],
+        )
     if plan.gain is not None and (plan.gain != 1).any():
         number = buffers.constant(grid.laid_out(plan.gain), emitter.dtype)
-        setup.append(f"const real *gain = (real *)r->buffer[{number}] + b * {block};")
-        entry.append("x += gain[c] * a[c];")
+        body.add([f"const real *gain = (real *)r->buffer[{number}] + b * {block};"], entry=["x += gain[c] * a[c];"])
     elif layer.terms:
-        entry.append("x += a[c];")
-    pixel += [line for line, _ in lines]
-    entry += [line for _, line in lines]
-    after = ""
-    if layer.neuron is None:
-        entry.append("y[c] = x;")
-    else:
-        more_setup, more_pixel, more_entry = neuron_lines(neuron_tables(emitter, layer), layer, block)
-        setup, pixel, entry = setup + more_setup, pixel + more_pixel, entry + more_entry
-    if not out.spikes:
-        setup.append(f"real *out = r->buffer[{places.series}];")
-        pixel.append(f"real *y = out + at * {grid.padded} + b * {block};")
-    else:
-        setup.append(f"int8_t *out = r->buffer[{places.series}];")
-        pixel.append(f"int32_t fired[{block}] __attribute__((aligned(64)));")
-        after = f"to_counts(out + at * {grid.padded} + b * {block}, fired, {block});"
-    calls = [term_call(emitter, term, grid, tile, plan) for term in layer.terms]
-    lists = "\n".join(f"            {call.prepare}" for call in calls if call.prepare)
-    terms = "\n".join(f"                {call.add}" for call in calls)
-    join = "\n                    ".join
-    accumulators, clear, read = "", "", ""
-    if layer.terms:
-        accumulators = f"{C_TYPES[plan.sums]} acc[{tile.rows * tile.pitch * block}] __attribute__((aligned(64)));"
-        clear = "memset(acc, 0, sizeof acc);"
-        place = "((t - tile.t0) * (tile.i1 - tile.i0) + i - tile.i0) * (tile.x1 - tile.x0) + x - tile.x0"
-        place = f"((y - tile.y0) * {tile.pitch} + {place}) * {block}"
-        read = f"const {C_TYPES[plan.sums]} *a = acc + {place};"
-    # With many tiles the lists of events of a tile are made once for all blocks; of few, threads share the blocks.
-    return f"""\
-    const int64_t plane = r->images * {grid.pixels};
-    const int64_t groups = (r->images + {tile.images - 1}) / {tile.images};
-    /* a few images are not enough for all threads: then each gets some of the rows */
-    const int share = ({grid.height} + (int)r->threads - 1) / (int)r->threads;
-    const int rows = groups * {bands * strips} < r->threads ? share : {tile.rows};
-    const int bands = ({grid.height} + rows - 1) / rows;
-    const int64_t tiles = groups * bands * {strips};
-    const int64_t shares = smaller((4 * r->threads + tiles - 1) / tiles, {blocks});
-#pragma omp for schedule(dynamic, 1)
-    for (int64_t item = 0; item < tiles * shares; item++) {{
-        char *scratch = r->scratch + omp_get_thread_num() * r->scratch_size;
-        struct tile tile;
-        tile.x0 = (int)(item % {strips}) * {tile.columns};
-        tile.x1 = (int)smaller(tile.x0 + {tile.columns}, {grid.width});
-        tile.y0 = (int)(item / {strips} % bands) * rows;
-        tile.y1 = (int)smaller(tile.y0 + rows, {grid.height});
-        tile.i0 = item / (bands * {strips}) % groups * {tile.images};
-        tile.i1 = smaller(tile.i0 + {tile.images}, r->images);
-        const int first = (int)(item / tiles * {blocks} / shares);
-        const int last = (int)((item / tiles + 1) * {blocks} / shares);
-        {accumulators}
-        (void)scratch;
-        for (tile.t0 = 0; tile.t0 < r->steps; tile.t0 += {tile.steps}) {{
-            tile.t1 = smaller(tile.t0 + {tile.steps}, r->steps);
-{lists}
-            for (int b = first; b < last; b++) {{
-                {join(setup)}
-                {clear}
-{terms}
-                for (int64_t t = tile.t0; t < tile.t1; t++) {{
-                const real gate = r->gate[t], flows = r->rested[t + 1] - r->rested[t];
-                const int64_t begin = t * plane;
-                const int fresh = r->fresh && !t;
-                (void)flows, (void)fresh;
-                for (int64_t i = tile.i0; i < tile.i1; i++)
-                for (int y = tile.y0; y < tile.y1; y++)
-                for (int x = tile.x0; x < tile.x1; x++) {{
-                    const int64_t local = (int64_t)y * {grid.width} + x, pixel = i * {grid.pixels} + local;
-                    const int64_t at = begin + pixel;
-                    {read}
-                    {join(pixel)}
-#pragma omp simd
-                    for (int c = 0; c < {block}; c++) {{
-                        {join(entry)}
-                    }}
-                    {after}
-                }}
-                }}
-            }}
-        }}
-    }}
-"""
+        body.add(entry=["x += a[c];"])
+    body.add(pixel=added.pixel, entry=added.entry)
+    return body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TermCall:
-    """The C that lists a term's events, once for all blocks of outputs, and that adds it to the tile of a block."""
+    """What `c/term.c.j2` says of a convolution; number: of its weights, which names its lists; step: of the program."""
 
-    prepare: str
-    add: str
+    kind: Literal["diagonal", "scattered", "gathered"]
+    name: str
+    given: str
+    amplitudes: str
+    weights: str
+    shape: str
+    number: int = 0
+    step: int = 0
+    lists: str = ""
+    type: str = ""
+    #: When a tile is computed densely: an expression.
+    crowded: str = ""
 
 
 def term_call(emitter: Emitter, term: Term, grid: Grid, tile: Tile, plan: LayerPlan) -> TermCall:
     """The calls that add one convolution to the tile."""
-    source, place, buffers = term.source, emitter.places[term.source.node.name], emitter.buffers
-    given, dtype = f"r->buffer[{place.series}]", emitter.dtype
-    table = "0"
+    source, buffers = term.source, emitter.buffers
+    given = f"r->buffer[{emitter.places[source.node.name].series}]"
+    amplitudes = "0"
     if source.spikes and source.valued:
-        number = buffers.constant(source.grid.laid_out(np.asarray(source.amplitude)), dtype, "amplitudes")
-        table = f"r->buffer[{number}]"
-    more = {
-        "tile_steps": tile.steps,
-        "tile_images": tile.images,
-        "tile_rows": tile.rows,
-        "tile_columns": tile.columns,
-        "pitch": tile.pitch,
-    }
+        number = buffers.constant(source.grid.laid_out(np.asarray(source.amplitude)), emitter.dtype, "amplitudes")
+        amplitudes = f"r->buffer[{number}]"
+
+    tiled = {f"tile_{name}": getattr(tile, name) for name in ("steps", "images", "rows", "columns")}
+
+    def shape(**more: int) -> str:
+        more = {**tiled, "pitch": tile.pitch, **more}
+        return conv_text(source.grid, grid, term.kernel, term.stride, term.dilation, term.padding, **more)
+
     if term.diagonal:
-        name = "diagonal_spikes" if source.spikes else "diagonal_series"
-        weights = source.grid.laid_out(np.moveaxis(term.scaled, 0, -1))
-        more["in_blocks"] = grid.padded // plan.block
-        weight = f"r->buffer[{buffers.constant(weights, dtype, 'weights')}], {plan.block}, b"
-        shape = conv_text(source.grid, grid, term.kernel, term.stride, term.dilation, term.padding, **more)
-        call = f"{name}(acc, {given}, {table}, {weight}, tile, r->images,\n                    {shape});"
-        return TermCall(prepare="", add=call)
+        number = buffers.constant(source.grid.laid_out(np.moveaxis(term.scaled, 0, -1)), emitter.dtype, "weights")
+        return TermCall(
+            kind="diagonal",
+            name="diagonal_spikes" if source.spikes else "diagonal_series",
+            given=given,
+            amplitudes=amplitudes,
+            weights=f"r->buffer[{number}], {plan.block}, b",
+            shape=shape(in_blocks=grid.padded // plan.block),
+        )
     planned = plan.kernels[id(term)]
     kernel = planned.kernel
     emitter.kernels.setdefault(kernel.name, kernel.text)
-    number = buffers.constant(planned.weights, kernel.dtype, "weights")
-    weight = f"({C_TYPES[kernel.dtype]} *)r->buffer[{number}] + b * {planned.weights[0].size}L"
+    number, c_type = buffers.constant(planned.weights, kernel.dtype, "weights"), C_TYPES[kernel.dtype]
+    shares = emitter.shares.setdefault(emitter.number, [])
     if isinstance(planned, Scattered):
-        more["in_blocks"] = source.grid.padded // planned.kernel.block
-        shape = conv_text(source.grid, grid, term.kernel, term.stride, term.dilation, term.padding, **more)
-        emitter.shares.setdefault(emitter.number, []).append(None)
-        events = emitter.event_lists(planned.kernel, tile.rows, tile.steps * tile.images, tile.columns, source.grid)
-        return TermCall(
-            prepare=f"""const struct events events{number} = {events};
-#pragma omp atomic
-            r->tiles[{2 * emitter.number}]++;
-            {kernel.name}_list(events{number}, {given}, {table}, tile, r->images,
-                {shape});""",
-            add=f"{kernel.name}(acc, events{number}, {weight}, tile,\n                    {shape});",
+        text, crowded = shape(in_blocks=source.grid.padded // planned.kernel.block), ""
+        lists = emitter.event_lists(planned.kernel, tile.rows, tile.steps * tile.images, tile.columns, source.grid)
+        shares.append(None)
+    else:
+        text = shape(in_blocks=planned.grouping.blocks, group_x=planned.grouping.group_x)
+        lists = gathered_lists(emitter, term, planned, tile)
+        share = dense_from(term, planned, emitter.route)
+        shares.append(share)
+        crowded = (
+            f"crowded({given}, {int(source.spikes)}, {share:.4f}, {source.grid.padded}, tile, r->images,\n"
+            f"                {text})"
         )
-    grouping, gathered = planned.grouping, planned.kernel
-    more |= {
-        "in_blocks": grouping.blocks,
-        "group_x": grouping.group_x,
-    }
-    shape = conv_text(source.grid, grid, term.kernel, term.stride, term.dilation, term.padding, **more)
+        if not 0 < share < 1:
+            crowded = str(int(share <= 0))
+    return TermCall(
+        kind="scattered" if isinstance(planned, Scattered) else "gathered",
+        name=kernel.name,
+        given=given,
+        amplitudes=amplitudes,
+        weights=f"({c_type} *)r->buffer[{number}] + b * {planned.weights[0].size}L",
+        shape=text,
+        number=number,
+        step=emitter.number,
+        lists=lists,
+        type=c_type,
+        crowded=crowded,
+    )
+
+
+def gathered_lists(emitter: Emitter, term: Term, planned: Gathered, tile: Tile) -> str:
+    """A `struct lists` literal for the events, or all the entries, that a tile sees."""
+    grouping, kernel = planned.grouping, planned.kernel
     wide = (tile.columns - 1) * term.stride[1] + (term.kernel[1] - 1) * term.dilation[1] + 1
     rows = (tile.rows - 1) * term.stride[0] + (term.kernel[0] - 1) * term.dilation[0] + 1
     lines = grouping.blocks * -(-term.kernel[1] // grouping.group_x) * rows
-    patch = rows * tile.steps * tile.images * wide * source.grid.padded
-    lists = emitter.scratch(lines, tile.pitch, grouping.longest(gathered.levels), patch, gathered)
-    dense, name, of_type = f"dense{number}", kernel.name, f"({C_TYPES[kernel.dtype]} *)"
-    share, counts = dense_from(term, planned, emitter.route), int(source.spikes)
-    emitter.shares.setdefault(emitter.number, []).append(share)
-    crowded = (
-        f"crowded({given}, {counts}, {share:.4f}, {source.grid.padded}, tile, r->images,\n                {shape})"
-    )
-    if not 0 < share < 1:
-        crowded = str(int(share <= 0))
-    block = f"{weight}, tile,\n                    {shape})"
-    return TermCall(
-        prepare=f"""const struct lists lists{number} = {lists};
-            const int {dense} = {crowded};
-#pragma omp atomic
-            r->tiles[{2 * emitter.number} + {dense}]++;
-            if ({dense})
-                {name}_patch({of_type}lists{number}.events, {given}, {table}, tile, r->images,
-                {shape});
-            else
-                {name}_list(lists{number}, {given}, {table}, tile, r->images,
-                {shape});""",
-        add=f"""if ({dense})
-                    {name}_dense(acc, {of_type}lists{number}.events, {block};
-                else
-                    {name}(acc, lists{number}, {block};""",
-    )
-
-
-def addend_lines(emitter: Emitter, layer: Layer, block: int) -> tuple[list[str], list[tuple[str, str]]]:
-    """Set-up, and per addend the line before the loop over channels and the line in it."""
-    setup, lines = [], []
-    for k, addend in enumerate(layer.addends):
-        before, pixel, entry = addend_text(emitter, addend, layer.out.grid, block, k)
-        setup += before
-        lines.append((pixel, entry))
-    return setup, lines
+    patch = rows * tile.steps * tile.images * wide * term.source.grid.padded
+    return emitter.scratch(lines, tile.pitch, grouping.longest(kernel.levels), patch, kernel)
 
 
 def addend_text(emitter: Emitter, addend: Addend, grid: Grid, block: int, k: int) -> tuple[list[str], str, str]:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from snncc.execute.native.centred import Rests
@@ -58,23 +60,26 @@ class Lowering:
     def run(self) -> Program:
         """The program; raises UnsupportedNode where torch would have more to compute than the C."""
         net, program = self.net, self.program
-        exports: list[str] = []
         between = [n for n in net.nodes if n.name not in self.steady and n.name not in self.tail]
+        program.exports = tuple(filter(self.is_export, (node.name for node in between)))
         for node in between:
-            read = any(c.name in self.tail for c in net.consumers[node.name]) or node.name in net.outputs
-            if read or isinstance(node, (Spiking, Differential)):
+            if node.name in program.exports or isinstance(node, (Spiking, Differential)):
                 self.need(node)
-            if read:
-                exports.append(node.name)
-        program.exports = tuple(exports)
         read_by_steps = {value.node.name for step in program.steps for value in step.sources}
         program.imports = {name: value for name, value in program.imports.items() if name in read_by_steps}
-        if program.outside:
-            left = sum(multiply_accumulates(net, node) for _, node in program.outside)
-            if 2 * left >= sum(multiply_accumulates(net, node) for node in between):
+        if left := [node for _, node in program.outside]:
+            if 2 * self.operations(left) >= self.operations(between):
                 raise self.reasons[0]
             program.reason = str(self.reasons[0])
         return program
+
+    def operations(self, nodes: Sequence[Node]) -> int:
+        """Their multiply-accumulates."""
+        return sum(multiply_accumulates(self.net, node) for node in nodes)
+
+    def is_export(self, name: str) -> bool:
+        """Whether a value is read when all is computed."""
+        return name in self.net.outputs or any(c.name in self.tail for c in self.net.consumers[name])
 
     def array(self, name: str | None, default: float = 0.0) -> Array:
         """An array of the network in double precision."""
@@ -258,31 +263,38 @@ class Lowering:
             if node.op != "gather" or not isinstance(self.net[names[1]], Constant):
                 raise UnsupportedNode(node, f"{node.op} has no event-driven form")
             names = names[:1]
-        if any(name in self.steady for name in names):
+        if not self.steady.isdisjoint(names):
             raise UnsupportedNode(node, "steady values beside spikes")
         sources = tuple(self.value(gathered_source(self.net, name)[0]) for name in names)
-        tables = tuple(gathered_from(self.net, node, k) for k in range(len(sources)))
-        grid = grid_of(node)
-        spikes = all(source.spikes for source in sources)
-        value = Value(
-            node=node,
-            grid=grid,
-            negative=any(source.negative for source in sources),
-            levels=max(source.levels for source in sources),
-            rest=self.rest(node),
-        )
-        if spikes:
-            amplitude = np.zeros((grid.pixels, grid.padded))
-            for source, places in zip(sources, tables, strict=True):
-                given = np.broadcast_to(np.asarray(source.amplitude), (source.grid.pixels, source.grid.channels))
-                flat, table = source.grid.laid_out(given).reshape(-1), places.reshape(amplitude.shape)
-                amplitude = np.where(table >= 0, flat[table], amplitude)
-            amplitude = amplitude[:, : grid.channels]
-            value.amplitude = amplitude[0] if uniform(amplitude) else amplitude
-        elif any(source.spikes for source in sources):
+        if len({source.spikes for source in sources}) > 1:
             raise UnsupportedNode(node, "spikes beside numbers")
-        self.program.steps.append(Gather(out=value, sources=sources, tables=tables))
-        return value
+        step = Gather(
+            out=Value(
+                node=node,
+                grid=grid_of(node),
+                negative=any(source.negative for source in sources),
+                levels=max(source.levels for source in sources),
+                rest=self.rest(node),
+            ),
+            sources=sources,
+            tables=tuple(gathered_from(self.net, node, k) for k in range(len(sources))),
+        )
+        if sources[0].spikes:
+            step.out.amplitude = gathered_amplitude(step)
+        self.program.steps.append(step)
+        return step.out
+
+
+def gathered_amplitude(step: Gather) -> Array:
+    """The amplitudes of gathered spikes, per channel or per pixel and channel."""
+    grid = step.out.grid
+    amplitude = np.zeros((grid.pixels, grid.padded))
+    for source, places in zip(step.sources, step.tables, strict=True):
+        given = np.broadcast_to(np.asarray(source.amplitude), (source.grid.pixels, source.grid.channels))
+        flat, table = source.grid.laid_out(given).reshape(-1), places.reshape(amplitude.shape)
+        amplitude = np.where(table >= 0, flat[table], amplitude)
+    amplitude = amplitude[:, : grid.channels]
+    return amplitude[0] if uniform(amplitude) else amplitude
 
 
 def lower(network: Network) -> Program:

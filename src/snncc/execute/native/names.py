@@ -5,7 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from snncc.execute.native.program import Grid, Layer, Pool, Step, Term
 from snncc.names import safe_name
@@ -96,6 +99,18 @@ def instance(files: tuple[str, ...], dtype: str, width: int, definitions: Mappin
             *[f"#undef {key}" for key in defined],
         ]
     )
+
+
+@cache
+def templates() -> Environment:
+    """The templates of the folder `c/`."""
+    loader = PackageLoader("snncc.execute.native", "c")
+    return Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+
+
+def rendered(name: str, **values: object) -> str:
+    """A template of the folder `c/` with its values."""
+    return templates().get_template(name).render(**values)
 
 
 def template(name: str) -> str:
