@@ -16,7 +16,7 @@ from three_ways import prepared, same_three_ways
 
 from snncc.execute import reference
 from snncc.execute.torch.engine import Engine
-from snncc.functions.numpy import elementwise as numpy_elementwise
+from snncc.functions.onnx import reference as by_onnx
 from snncc.functions.torch import elementwise as torch_elementwise
 from snncc.ir.nodes import (
     Affine,
@@ -429,7 +429,8 @@ def test_values_of_a_comparison_select_after_transmission() -> None:
     condition = np.array([0.0, 1e-7, 0.9999999, 1.0])
     a, b = np.arange(4.0), -np.arange(4.0)
     want = np.array([0.0, -1.0, 2.0, 3.0])
-    np.testing.assert_array_equal(numpy_elementwise.select(condition, a, b), want)
+    node = Operator(name="y", inputs=("c", "a", "b"), shape=(4,), batch=None, op="select")
+    np.testing.assert_array_equal(by_onnx.evaluate(node, [condition, a, b]), want)
     tensors = [torch.from_numpy(x) for x in (condition, a, b)]
     np.testing.assert_array_equal(torch_elementwise.select(*tensors).numpy(), want)
 

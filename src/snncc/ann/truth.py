@@ -8,24 +8,15 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from onnx import numpy_helper
-from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 from snncc.ann.exact_integers import exact_products
 from snncc.data.inputs import InputSpec, shown
 from snncc.errors import DataError, ModelError, UsageError
+from snncc.functions.onnx.runtime import ORT_ERRORS, session
 
 __all__ = ["InputSpec", "Truth"]
 
-# onnxruntime's exceptions have no common base below Exception; plain ones of Python escape from it too.
-ORT_ERRORS: tuple[type[Exception], ...] = (
-    RuntimeError,
-    TypeError,
-    ValueError,
-    *(kind for kind in vars(_state).values() if isinstance(kind, type) and issubclass(kind, Exception)),
-)
-_FATAL = 4  # onnxruntime's severity: its errors reach the user as exceptions, not as lines on the terminal
 _PROBE_RTOL = 1e-4  # of the largest output: different kernels may serve a batch and a single sample
 
 
@@ -201,23 +192,18 @@ class Truth:
 
     def _session(self, exposed: frozenset[str]) -> Any:
         if exposed not in self._sessions:
-            options = ort.SessionOptions()
-            options.log_severity_level = _FATAL
-            options.add_session_config_entry("session.disable_quant_qdq", "1")  # QDQ models in floats, as they say
-            if self._threads is not None:
-                options.intra_op_num_threads = self._threads
             model = exact_products(self._proto)
             if exposed:
-                # Optimisation would fuse an exposed value with its neighbours, or change how it rounds.
-                options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
                 plain, model = model, onnx.ModelProto()
                 model.CopyFrom(plain)
                 model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(exposed))
+            entries = {"session.disable_quant_qdq": "1"}  # QDQ models in floats, as they say
+            # Optimisation would fuse an exposed value with its neighbours, or change how it rounds.
+            options: dict[str, Any] = {"optimized": not exposed, "threads": self._threads, "entries": entries}
             try:
-                session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+                self._sessions[exposed] = session(model.SerializeToString(), **options)
             except ORT_ERRORS as error:
                 raise ModelError(f"onnxruntime refuses the model: {_reason(error)}") from error
-            self._sessions[exposed] = session
         return self._sessions[exposed]
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from snncc.ann.truth import ORT_ERRORS
 from snncc.errors import DataError
+from snncc.functions.onnx.runtime import ORT_ERRORS
 from snncc.functions.torch.foreign import analog_tail
 from snncc.ir.network import Network
 

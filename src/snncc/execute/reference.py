@@ -9,15 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from snncc.functions.numpy import attention as numpy_attention
-from snncc.functions.numpy import elementwise as numpy_elementwise
-from snncc.functions.numpy import foreign as numpy_foreign
-from snncc.functions.numpy import functions as numpy_functions
-from snncc.functions.numpy import indexing as numpy_indexing
-from snncc.functions.numpy import normalization as numpy_normalization
-from snncc.functions.numpy import ops as numpy_ops
-from snncc.functions.numpy import quantized as numpy_quantized
-from snncc.functions.numpy import recurrent as numpy_recurrent
+from snncc.functions.numpy.table import FUNCTIONS
+from snncc.functions.onnx import reference as by_onnx
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import (
     Constant,
@@ -32,32 +25,18 @@ from snncc.neurons.encoder.step import step as encoder_step
 from snncc.neurons.node import Place
 from snncc.neurons.table import definition
 
-#: Where the functions that nodes name are defined.
-MODULES = (
-    numpy_ops,
-    numpy_functions,
-    numpy_recurrent,
-    numpy_elementwise,
-    numpy_normalization,
-    numpy_indexing,
-    numpy_attention,
-    numpy_quantized,
-    numpy_foreign,
-)
-
 
 def evaluate_function(node: Node, inputs: Sequence[Array], arrays: Mapping[str, Array], offset: float) -> Array:
     """A stateless node on whole arrays; `offset` multiplies the constants that it adds."""
     if isinstance(node, Differential):
         node = node.function
     call = node.call()
-    function = next(getattr(m, call.function) for m in MODULES if hasattr(m, call.function))
-    options: dict[str, Any] = dict(call.options)
-    if call.offset:
-        options["offset"] = offset
     with np.errstate(all="ignore"):
+        if call.function not in FUNCTIONS:
+            return by_onnx.evaluate(node, inputs)
         operands = [None if name is None else arrays[name] for name in call.arrays]
-        return np.asarray(function(*inputs, *operands, **options))
+        options = call.options | ({"offset": offset} if call.offset else {})
+        return np.asarray(FUNCTIONS[call.function](*inputs, *operands, **options))
 
 
 def clamped(x: Array, low: float | None, high: float | None, nonzero: float) -> tuple[Array, int]:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from snncc.execute.torch.network import torch_function
+from snncc.functions.torch.table import FUNCTIONS
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import (
     BatchNorm,
@@ -107,7 +107,7 @@ class TrainableNetwork(nn.Module):
         if node.name in self.prepared.ternary:
             operands[0] = Ternary.apply(operands[0])  # type: ignore[no-untyped-call]
         extra = {"offset": 1.0} if call.offset else {}
-        return torch_function(call.function)(*inputs, *operands, **call.options, **extra)
+        return FUNCTIONS[call.function](*inputs, *operands, **call.options, **extra)
 
     def quantized(self, node: QuantizedRelu, x: Tensor) -> Tensor:
         """The quantised ReLU in training: a learned step (qffs) or fixed levels (zou)."""

@@ -17,7 +17,7 @@ from snncc.backends.torch.python_text import Call, Names, escaped, leaf_modules,
 from snncc.backends.torch.sources import Definition, Import, closure, import_lines, names_used, table
 from snncc.backends.torch.tail import tail_lines, tail_text
 from snncc.errors import InvariantBroken
-from snncc.execute.torch.network import MODULES
+from snncc.functions.torch.table import MODULES
 from snncc.ir.network import Network
 from snncc.ir.nodes import Differential, Foreign, Input, Node, Spiking
 from snncc.neurons import random, state

@@ -8,29 +8,24 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
-from snncc.ann.truth import ORT_ERRORS
 from snncc.errors import EmitError
 from snncc.execute.executors import tallied
 from snncc.execute.onnx.step import step_model
 from snncc.execute.protocol import Counted
+from snncc.functions.onnx.runtime import ORT_ERRORS, session
 from snncc.ir.network import Network
 
 Array = npt.NDArray[Any]
 
 
-def session(data: bytes) -> ort.InferenceSession:
+def started(data: bytes) -> Any:
     """onnxruntime on a graph as it is written: a rewritten graph rounds differently.
 
     Raises EmitError where onnxruntime has no kernel for an operator in one of its types.
     """
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others work beside it
-    try:
-        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    try:  # waiting without spinning: others work beside it
+        return session(data, optimized=False, entries={"session.intra_op.allow_spinning": "0"})
     except ORT_ERRORS as error:
         raise EmitError(f"onnxruntime cannot run the step graph: {error}", cure="use --engine torch") from error
 
@@ -41,7 +36,7 @@ class OnnxExecutor:
     def __init__(self, network: Network, float_type: Any = np.float32) -> None:
         self.network, self.float_type = network, np.dtype(float_type)
         self.step = step_model(network, float_type=float_type)
-        self.session = session(self.step.model.SerializeToString())
+        self.session = started(self.step.model.SerializeToString())
         self.given = {i.name for i in self.session.get_inputs()}
 
     def feeds(self, feeds: Mapping[str, Array]) -> dict[str, Array]:

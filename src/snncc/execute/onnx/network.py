@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, TypeAlias
@@ -12,12 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from snncc.errors import EmitError
-from snncc.functions.onnx import entries as onnx_entries
-from snncc.functions.onnx import foreign as onnx_foreign
-from snncc.functions.onnx import functions as onnx_functions
-from snncc.functions.onnx import linear as onnx_linear
-from snncc.functions.onnx import recurrent as onnx_recurrent
+from snncc.functions.onnx.foreign import current
 from snncc.functions.onnx.graph import Graph
+from snncc.functions.onnx.table import FUNCTIONS
 from snncc.ir.network import Network
 from snncc.ir.nodes import (
     Constant,
@@ -27,25 +24,13 @@ from snncc.ir.nodes import (
     Input,
     Neuron,
     Node,
-    Operator,
     Repeat,
-    Spiking,
 )
 from snncc.neurons.cell import Cell, Clock
 from snncc.neurons.encoder.cell import interval_cell
 from snncc.neurons.table import definition
 
 Array: TypeAlias = npt.NDArray[Any]
-#: Where the functions that nodes name are written.
-MODULES = (onnx_linear, onnx_functions, onnx_entries, onnx_recurrent, onnx_foreign)
-
-
-def emitter(name: str) -> Callable[..., str] | None:
-    """What writes the function that a node's `call()` names; None where ONNX has no such function."""
-    found = next(
-        (getattr(m, name) for m in MODULES if getattr(getattr(m, name, None), "__module__", "") == m.__name__), None
-    )
-    return found or onnx_functions.FUNCTIONS.get(name)
 
 
 def problems(network: Network) -> Iterator[str]:
@@ -58,11 +43,8 @@ def problems(network: Network) -> Iterator[str]:
             yield f"{node.name}: its spikes are kept at random"
         elif isinstance(node, Neuron) and definition(node).cell is None:
             yield f"{node.name}: {type(node).__name__} cannot be written in standard ONNX"
-        elif isinstance(inner, Foreign) and onnx_foreign.current(network.arrays[inner.model]) is None:
+        elif isinstance(inner, Foreign) and current(network.arrays[inner.model]) is None:
             yield f"{node.name}: {inner.operator} cannot be written in the graph's opset"
-        elif not isinstance(inner, (Input, Constant, Repeat, Spiking)) and emitter(inner.call().function) is None:
-            kind = inner.op if isinstance(inner, Operator) else type(inner).__name__
-            yield f"{node.name}: {kind} cannot be written in standard ONNX"
 
 
 def refuse(network: Network) -> None:
@@ -157,12 +139,9 @@ class Writer:
     def function(self, g: Graph, node: Node, inputs: Sequence[str], offset: str | None) -> str:
         """A stateless node."""
         call = node.call()
-        write = emitter(call.function)
-        if write is None:
-            raise TypeError(f"{node.name} was not checked before")
         arrays = [None if name is None else self.network.arrays[name] for name in call.arrays]
         extra = {"offset": offset} if call.offset else {}
-        return write(g, node, *inputs, *arrays, **call.options, **extra)
+        return FUNCTIONS[call.function](g, node, *inputs, *arrays, **call.options, **extra)
 
     def state(self, node: Node, part: str, kind: Any, shape: tuple[int, ...], batch: int | None) -> str:
         """A new state of a node; its value after the step is not known yet."""

@@ -3,44 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from snncc.functions.torch import attention as torch_attention
-from snncc.functions.torch import elementwise as torch_elementwise
-from snncc.functions.torch import foreign as torch_foreign
-from snncc.functions.torch import functions as torch_functions
-from snncc.functions.torch import indexing as torch_indexing
-from snncc.functions.torch import normalization as torch_normalization
-from snncc.functions.torch import ops as torch_ops
-from snncc.functions.torch import quantized as torch_quantized
-from snncc.functions.torch import recurrent as torch_recurrent
+from snncc.functions.torch.table import FUNCTIONS
 from snncc.ir.analysis import last_use, tail
 from snncc.ir.network import Network
 from snncc.ir.nodes import Constant, Differential, Foreign, Input, Node, Repeat, Spiking
-
-#: Where the functions that nodes name are defined.
-MODULES = (
-    torch_ops,
-    torch_functions,
-    torch_recurrent,
-    torch_elementwise,
-    torch_normalization,
-    torch_indexing,
-    torch_attention,
-    torch_quantized,
-    torch_foreign,
-)
-
-
-def torch_function(name: str) -> Callable[..., Tensor]:
-    """The function that a node's `call()` names."""
-    found: Callable[..., Tensor] = next(getattr(m, name) for m in MODULES if hasattr(m, name))
-    return found
 
 
 def torch_type(dtype: str) -> torch.dtype:
@@ -100,7 +73,7 @@ class TorchNetwork:
         call = node.call()
         extra = {"offset": offset} if call.offset else {}
         operands = [None if name is None else self.arrays[name] for name in call.arrays]
-        return torch_function(call.function)(*inputs, *operands, **call.options, **extra)
+        return FUNCTIONS[call.function](*inputs, *operands, **call.options, **extra)
 
     def shapes(self, samples: int) -> Iterator[tuple[Node, tuple[int, ...]]]:
         """Each node with the shape that its function gives for inputs of the declared shapes (for device "meta")."""

@@ -12,11 +12,10 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir import convenience
 
-from snncc.ann.truth import ORT_ERRORS
 from snncc.frontend.files.load import WEIGHTED
 from snncc.frontend.normal.shapes import known_shape
 from snncc.frontend.operators.foreign import RANDOM, read_by
-from snncc.functions.torch.foreign import foreign_session
+from snncc.functions.onnx.runtime import ORT_ERRORS, session
 from snncc.ir.analog_tail import AnalogTail
 from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.network import Array, Network
@@ -97,7 +96,7 @@ def split(model: ir.Model) -> tuple[ir.Model, AnalogTail, Array] | None:
     read = list(dict.fromkeys(v for n in nodes for v in given(n) if v not in behind))
     try:
         blob = serialized(model, read, computed)
-        foreign_session(blob.tobytes())
+        session(blob.tobytes())
     except ORT_ERRORS:
         return None
     tail = AnalogTail(

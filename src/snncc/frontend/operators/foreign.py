@@ -17,9 +17,8 @@ import onnx_ir as ir
 from onnx import helper
 from onnx_ir import traversal
 
-from snncc.ann.truth import ORT_ERRORS
 from snncc.frontend.operators.builder import Builder, MixesSamples, Operand
-from snncc.functions.numpy.foreign import foreign
+from snncc.functions.onnx.runtime import ORT_ERRORS, foreign
 from snncc.ir.network import Array
 from snncc.ir.nodes import Foreign, Node
 

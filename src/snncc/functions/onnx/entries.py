@@ -44,9 +44,6 @@ def scatter_nd(g: Graph, node: Node, x: str, index: str, updates: str, *, reduct
     return g.op("ScatterND", x, whole(g, index), updates, reduction=reduction)
 
 
-combine_elements, combine_nd = scatter_elements, scatter_nd
-
-
 def top(g: Graph, x: str, k: int, axis: int, largest: bool) -> list[str]:
     """The k largest (or smallest) entries and where they are."""
     return g.several("TopK", [x, g.shape([k])], (None, np.int64), axis=axis, largest=int(largest), sorted=1)

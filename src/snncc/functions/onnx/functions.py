@@ -72,86 +72,13 @@ def select(g: Graph, node: Node, condition: str, a: str, b: str) -> str:
     return g.cast(g.where(truth(g, condition), g.cast(a, wide), g.cast(b, wide)), kind)
 
 
-FUNCTIONS: dict[str, Emitter] = {
-    **{
-        name: simple(operator)
-        for name, operator in {
-            "sigmoid": "Sigmoid",
-            "tanh": "Tanh",
-            "exp": "Exp",
-            "erf": "Erf",
-            "softplus": "Softplus",
-            "softsign": "Softsign",
-            "log": "Log",
-            "square_root": "Sqrt",
-            "reciprocal": "Reciprocal",
-            "absolute": "Abs",
-            "sine": "Sin",
-            "cosine": "Cos",
-            "tangent": "Tan",
-            "arc_sine": "Asin",
-            "arc_cosine": "Acos",
-            "arc_tangent": "Atan",
-            "hyperbolic_sine": "Sinh",
-            "hyperbolic_cosine": "Cosh",
-            "area_sine": "Asinh",
-            "area_cosine": "Acosh",
-            "area_tangent": "Atanh",
-            "sign": "Sign",
-            "round_half_even": "Round",
-            "floor": "Floor",
-            "ceiling": "Ceil",
-            "bitwise_not": "BitwiseNot",
-            "determinant": "Det",
-        }.items()
-    },
-    "multiply": binary("Mul"),
-    "divide": binary("Div"),
-    "matmul": binary("MatMul"),
-    "equal": comparison("Equal"),
-    "greater": comparison("Greater"),
-    "greater_or_equal": comparison("GreaterOrEqual"),
-    "less": comparison("Less"),
-    "less_or_equal": comparison("LessOrEqual"),
-    "logical_and": logical("And"),
-    "logical_or": logical("Or"),
-    "logical_xor": logical("Xor"),
-    "logical_not": logical("Not"),
-    "reduce_max": reduction("ReduceMax"),
-    "reduce_min": reduction("ReduceMin"),
-    "reduce_prod": reduction("ReduceProd"),
-    "reduce_sum_square": reduction("ReduceSumSquare"),
-    "log_sum_exp": reduction("ReduceLogSumExp"),
-    "maximum": widened("Max"),
-    "minimum": widened("Min"),
-    "elu": lambda g, node, x, *, alpha: g.op("Elu", x, alpha=alpha),
-    "selu": lambda g, node, x, *, alpha, gamma: g.op("Selu", x, alpha=alpha, gamma=gamma),
-    "celu": lambda g, node, x, *, alpha: g.op("Celu", x, alpha=alpha),
-    "thresholded_relu": lambda g, node, x, *, alpha: g.op("ThresholdedRelu", x, alpha=alpha),
-    "swish": lambda g, node, x, *, alpha: g.op("Mul", x, g.op("Sigmoid", g.op("Mul", x, alpha))),
-    "mish": lambda g, node, x: g.op("Mul", x, g.op("Tanh", g.op("Softplus", x))),
-    "integer_power": lambda g, node, x, *, exponent: g.op("Pow", x, exponent),
-    "positive_power": lambda g, node, x, *, exponent: g.op("Pow", x, exponent),
-    "power": lambda g, node, x, y: g.op("Pow", x, y),
-    "modulo": lambda g, node, a, b, *, truncate: remainder(g, *g.common(a, b), truncate=truncate),
-    "is_nan": lambda g, node, x: g.op("IsNaN", x, kind=bool),
-    "is_infinite": lambda g, node, x, *, negative, positive: g.op(
-        "IsInf", x, kind=bool, detect_negative=int(negative), detect_positive=int(positive)
-    ),
-    "einsum": lambda g, node, *inputs, equation: g.op("Einsum", *g.common(*inputs), equation=equation),
-    "cumulative_sum": lambda g, node, x, *, axis, exclusive, reverse: g.op(
-        "CumSum", x, g.constant(np.int64(axis)), exclusive=int(exclusive), reverse=int(reverse)
-    ),
-    "divide_by_norm": lambda g, node, x, *, axis, p: g.op("LpNormalization", x, axis=axis, p=p),
-    "mask_bias": lambda g, node, mask: g.where(truth(g, mask), 0.0, -math.inf, kind=g.float_type),
-}
-
-
 def remainder(g: Graph, a: str, b: str, *, truncate: bool) -> str:
     """The remainder with the sign of b, or (`truncate`) with the sign of a."""
     if truncate or not g.is_float(a):
         return g.op("Mod", a, b, fmod=int(truncate))
-    return g.op("Sub", a, g.op("Mul", b, g.op("Floor", g.op("Div", a, b))))
+    rest = g.op("Mod", a, b, fmod=1)
+    opposed = g.op("Less", g.op("Mul", g.op("Sign", rest), g.op("Sign", b)), 0.0, kind=bool)
+    return g.where(opposed, g.op("Add", rest, b), rest)
 
 
 def gelu(g: Graph, node: Node, x: str, *, approximate: str) -> str:
@@ -265,12 +192,12 @@ def lp_pool(
 
 def quantize(g: Graph, node: Node, x: str, scale: str, zero: str, *, low: float, high: float) -> str:
     """clamp(round(x / scale) + zero, low, high)."""
-    return g.op("Min", g.op("Max", g.op("Add", g.op("Round", g.op("Div", x, scale)), zero), low), high)
+    return g.op("Min", g.op("Max", g.op("Add", g.op("Round", g.op("Div", x, scale)), g.floating(zero)), low), high)
 
 
 def fake_quantize(g: Graph, node: Node, x: str, scale: str, zero: str, *, low: float, high: float) -> str:
     """scale (q - zero) for the nearest code q."""
-    code = g.op("Round", g.op("Div", x, scale))
+    code, zero = g.op("Round", g.op("Div", x, scale)), g.floating(zero)
     code = g.op("Min", g.op("Max", code, g.op("Sub", low, zero)), g.op("Sub", high, zero))
     return g.op("Mul", code, scale)
 
