@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import sys
 from pathlib import Path
@@ -27,6 +28,23 @@ def first_line(thing: object) -> str:
     """The first sentence of a docstring, on one line, safe in a table."""
     text = " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
     return text.replace("|", "\\|")
+
+
+def floors() -> str:
+    """The rooms from the ground up, each with the first sentence of its docstring."""
+    test = ast.parse((ROOT / "tests" / "test_floors.py").read_text(encoding="utf-8"))
+    (order,) = (
+        ast.literal_eval(node.value)
+        for node in test.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "FLOORS"
+    )
+    lines = ["| floor | what |", "|---|---|"]
+    for name in dict.fromkeys(name.split(".")[0] for name in order):
+        room = ROOT / "src" / "snncc" / name
+        path, shown = (room / "__init__.py", f"{name}/") if room.is_dir() else (room.with_suffix(".py"), f"{name}.py")
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        lines.append(f"| `{shown}` | {' '.join(text.split(chr(10) * 2)[0].split())} |")
+    return "\n".join(lines)
 
 
 def nodes() -> str:
@@ -103,6 +121,7 @@ def operators() -> str:
 
 #: (file, name of the part, what writes it)
 PARTS = (
+    ("ARCHITECTURE.md", "floors", floors),
     ("ARCHITECTURE.md", "nodes", nodes),
     ("ARCHITECTURE.md", "recipe", recipe_schema),
     ("ARCHITECTURE.md", "context", context),

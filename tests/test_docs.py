@@ -30,7 +30,15 @@ def test_every_method_and_page_is_linked() -> None:
     assert all(f"docs/{page.name}" in readme for page in (ROOT / "docs").glob("*.md"))
 
 
+def test_the_files_that_architecture_names_exist() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split("## IR nodes")[0]
+    named = {name for name in re.findall(r"(?<![\w./])[a-z_]+/[\w./]*", text) if not name.startswith("docs/")}
+    assert len(named) > 60
+    folders = (ROOT, ROOT / "src" / "snncc")
+    assert sorted(name for name in named if not any((folder / name).exists() for folder in folders)) == []
+
+
 def test_the_project_speaks_of_itself_alone() -> None:
-    for page in [*PAGES, ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md"]:
+    for page in [*PAGES, *(ROOT / f"{name}.md" for name in ("ARCHITECTURE", "CHANGELOG", "CONTRIBUTING"))]:
         text = page.read_text(encoding="utf-8")
         assert not re.search(r"/work/|/tmp/|/home/|/root/", text), page

@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Statistics of the ANN's values, streamed in bounded memory, whatever the batches."""

@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Executors: what they promise, NumPy (the definition), torch, event-driven C, ONNX."""

@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""From an ONNX file to a network: read safely, one spelling, one function per operator."""
