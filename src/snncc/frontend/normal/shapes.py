@@ -10,7 +10,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from snncc.frontend.normal.ceilings import close_ceiling
-from snncc.frontend.operators.foreign import measured_shapes
+from snncc.frontend.normal.one_node import measured_shapes
 
 #: Operators whose first output is shaped like their first input.
 LIKE_INPUT = frozenset(

@@ -13,8 +13,9 @@ import onnx_ir as ir
 from onnx_ir import convenience
 
 from snncc.frontend.files.load import WEIGHTED
+from snncc.frontend.normal.one_node import read_by
 from snncc.frontend.normal.shapes import known_shape
-from snncc.frontend.operators.foreign import RANDOM, read_by
+from snncc.frontend.operators.foreign import RANDOM
 from snncc.functions.onnx.runtime import ORT_ERRORS, session
 from snncc.ir.analog_tail import AnalogTail
 from snncc.ir.analysis import multiply_accumulates
