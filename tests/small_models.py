@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +12,15 @@ import onnx
 from onnx import parser
 
 from snncc.ann.truth import Truth
-from snncc.conversion.recipe import BY_NAME
+from snncc.conversion import pipeline
+from snncc.conversion.recipe import BY_NAME, PassEntry, Recipe, Step
+from snncc.conversion.request import Request, Subject
 from snncc.data.dataset import Dataset, Preprocessing
 from snncc.frontend.normal.normalize import normalize
 from snncc.frontend.normal.samples import samples_first
 from snncc.frontend.operators.lower import lowered_network
 from snncc.ir.network import Network
-from snncc.transform.base import Context
+from snncc.transform.base import Context, Statistics
 from snncc.transform.values import AnnValues
 
 
@@ -80,3 +83,37 @@ def lowered(model: onnx.ModelProto, data: Dataset, *, timesteps: int = 8, **shap
     truth, network = Truth(source, threads=1), lowered_network(normalize(source))
     context = Context(values=AnnValues(truth, network), calibration=data, timesteps=timesteps, seed=0)
     return Case(source, truth, network, context)
+
+
+def ran(
+    network: Network,
+    steps: Sequence[Step],
+    *,
+    truth: Truth,
+    calibration: Dataset,
+    timesteps: int,
+    seed: int = 0,
+    batch_size: int = 64,
+    statistics: Statistics | None = None,
+    **told: Any,
+) -> pipeline.Outcome:
+    """What the pipeline makes of a lowered network by passes that are ready to run."""
+    subject = Subject(
+        name="test",
+        model=onnx.ModelProto(),
+        shapes={},
+        network=network,
+        truth=truth,
+        calibration=calibration,
+        samples=calibration,
+    )
+    request = Request(
+        subject=subject,
+        recipe=Recipe(name="test", source="", summary="", passes=(PassEntry(use="test"),)),
+        steps=tuple(steps),
+        timesteps=timesteps,
+        seed=seed,
+        batch_size=batch_size,
+        statistics=Statistics() if statistics is None else statistics,
+    )
+    return pipeline.run(request, **told)

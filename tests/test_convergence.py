@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from small_models import dataset, lowered, normal, parsed
-from snncc.conversion import pipeline
+from small_models import dataset, lowered, normal, parsed, ran
 from snncc.conversion.recipe import load_method, steps, with_options
 from snncc.execute import reference
 from snncc.execute.torch.engine import Engine
@@ -61,7 +60,7 @@ def errors(model: str, seed: int, granularity: str, negative: str) -> np.ndarray
             ("select_neuron", "negative", negative),
         ],
     )
-    outcome = pipeline.run(case.network, steps(recipe), truth=case.truth, calibration=dataset(x=x), timesteps=8, seed=0)
+    outcome = ran(case.network, steps(recipe), truth=case.truth, calibration=dataset(x=x), timesteps=8, seed=0)
     wanted = reference.evaluate(case.network, {"x": x})["y"]
     run = Engine(outcome.network, dtype=torch.float64).run({"x": x}, STEPS[-1], checkpoints=STEPS, count=False)
     return np.sqrt(((run.outputs["y"].numpy() - wanted) ** 2).mean(axis=(1, 2)))

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from small_models import dataset, lowered, normal, parsed
-from snncc.conversion import pipeline, recipe
+from small_models import dataset, lowered, normal, parsed, ran
+from snncc.conversion import recipe
 from snncc.ir.text import to_text
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -27,7 +27,7 @@ def text(method: str) -> str:
     """The network's text, the records' notes below it."""
     weights = {"w": normal(1, 4, 2, 3, 3), "b": normal(2, 4), "k1": normal(3, 4, 4, 1, 1) / 2, "v": normal(4, 36, 5)}
     case = lowered(parsed(GRAPH, **weights, d=np.zeros(5)), dataset(x=normal(5, 64, 2, 6, 6)))
-    outcome = pipeline.run(
+    outcome = ran(
         case.network,
         recipe.steps(recipe.load_method(method)),
         truth=case.truth,

@@ -9,8 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from small_models import dataset, lowered, normal, parsed
-from snncc.conversion import pipeline
+from small_models import dataset, lowered, normal, parsed, ran
 from snncc.conversion.recipe import load_method, steps, with_options
 from snncc.execute import reference
 from snncc.execute.torch.engine import Engine
@@ -72,7 +71,7 @@ def errors(text: str, arrays: dict[str, np.ndarray], method: str) -> np.ndarray:
     used = {name: a for name, a in arrays.items() if any(f"{name}{c}" in text for c in "),")}
     case = lowered(parsed(text, **used), dataset(x=x))
     recipe = with_options(load_method(method), [("balance_thresholds", "reduce", "max")])
-    outcome = pipeline.run(case.network, steps(recipe), truth=case.truth, calibration=dataset(x=x), timesteps=8, seed=0)
+    outcome = ran(case.network, steps(recipe), truth=case.truth, calibration=dataset(x=x), timesteps=8, seed=0)
     wanted = reference.evaluate(case.network, {"x": x})["y"]
     run = Engine(outcome.network, dtype=torch.float64).run({"x": x}, STEPS[-1], checkpoints=STEPS, count=False)
     return np.sqrt(((run.outputs["y"].numpy() - wanted) ** 2).mean(axis=(1, 2, 3))) / np.abs(wanted).max()
@@ -120,7 +119,7 @@ def test_discontinuous_functions_are_named_and_agree(kind: str) -> None:
     used = {name: a for name, a in arrays.items() if f"{name})" in text or f"{name}," in text}
     case = lowered(parsed(text, **used), dataset(x=x))
     recipe = with_options(load_method("dnisnm"), [("balance_thresholds", "reduce", "max")])
-    outcome = pipeline.run(case.network, steps(recipe), truth=case.truth, calibration=dataset(x=x), timesteps=8, seed=0)
+    outcome = ran(case.network, steps(recipe), truth=case.truth, calibration=dataset(x=x), timesteps=8, seed=0)
     notes = [note.text for record in outcome.records for note in record.notes]
     assert any(note.startswith(f"{op} is discontinuous") for note in notes)
     wanted = reference.evaluate(case.network, {"x": x})["y"]

@@ -3,44 +3,41 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 import msgspec
 import onnx
 
-from snncc.ann.truth import Truth
-from snncc.bundles.assemble import bundle_files, timings
+from snncc.bundles.assemble import contents, first_manifest, hashes, timings
 from snncc.bundles.bundle import Bundle, open_bundle, opened_bundle
-from snncc.bundles.manifest import Manifest
+from snncc.bundles.manifest import Manifest, with_files
 from snncc.bundles.output import refuse_existing, write_folder, write_run
-from snncc.bundles.targets import EmitOptions, Target
+from snncc.bundles.targets import UNIT_SPIKES, EmitOptions, Source, Target, emit_all
 from snncc.conversion import pipeline
 from snncc.conversion import recipe as recipes
-from snncc.conversion.pipeline import Progress, Record, quiet
-from snncc.conversion.recipe import Recipe
-from snncc.conversion.sources import model_name, sources
-from snncc.data.dataset import Dataset, Preprocessing
+from snncc.conversion.request import AUTO, Asked, Progress, Request, chosen_recipe, quiet, resolved, subject
+from snncc.conversion.sources import model_name
+from snncc.data.dataset import Dataset
 from snncc.data.description import described
 from snncc.encoding import encode
 from snncc.errors import UsageError
 from snncc.execute.plan import plan
-from snncc.frontend.files.load import load as load_model
-from snncc.frontend.inspect import Inspection, inspect
-from snncc.frontend.normal.normalize import normalize
-from snncc.frontend.normal.samples import Dims, samples_first
-from snncc.frontend.operators.lower import lowered_network
+from snncc.frontend import inspect as inspection
+from snncc.frontend.normal.samples import Dims
 from snncc.ir.network import Network
 from snncc.reports import make
 from snncc.reports.attribution import SAMPLES as ATTRIBUTED
-from snncc.reports.document import report_of
+from snncc.reports.document import Search, report_of
 from snncc.reports.emit import emit as emit
 from snncc.simulation.run import Simulation, simulation
-from snncc.study import search as auto
 from snncc.study.comparison import compare as compare
+from snncc.study.search import search
 from snncc.zoo.run import batch as batch
 
 if TYPE_CHECKING:
@@ -50,15 +47,14 @@ if TYPE_CHECKING:
     from snncc.simulation.engines import EngineName
 
 DEFAULT_METHOD = recipes.DEFAULT_METHOD
-DEFAULT_TIMESTEPS = 8
-#: The targets with unit spikes: a threshold per neuron can't be absorbed through a convolution.
-PER_CHANNEL = ("integer", "nir")
+Model = Path | str | onnx.ModelProto
+P = ParamSpec("P")
 
 
-def check(model: Path | str | onnx.ModelProto, *, shapes: Mapping[str, Dims] | None = None) -> Inspection:
+def check(model: Model, *, shapes: Mapping[str, Dims] | None = None) -> inspection.Inspection:
     """Everything that stands in the way of a conversion, at once. Raises UnreadableModel."""
     source = model if isinstance(model, onnx.ModelProto) else Path(model)
-    return inspect(source, shapes, name=model_name(source))
+    return inspection.inspect(source, shapes, name=model_name(source))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,130 +75,102 @@ class Converted:
         return SpikingModule(self.network, self.manifest.timesteps)
 
 
-def convert(
-    model: Path | str | onnx.ModelProto,
-    *,
-    method: str | None = None,
-    recipe: Path | str | Recipe | None = None,
-    timesteps: int | None = None,
-    target: auto.Target | None = None,
-    calib: Path | str | Dataset | None = None,
-    out: Path | str | None = None,
-    granularity: str | None = None,
-    levels: int | None = None,
-    options: Sequence[tuple[str, str, Any]] = (),
-    shapes: Mapping[str, Dims] | None = None,
-    preprocessing: Preprocessing | None = None,
-    seed: int = 0,
-    batch_size: int = 64,
-    emit: Target = "torch",
-    emit_options: EmitOptions | None = None,
-    force: bool = False,
-    write: bool = True,
-    observe: Callable[[int, str, Network, Record], None] | None = None,
-    progress: Progress = quiet,
-) -> Converted:
+@dataclass(frozen=True, kw_only=True)
+class Options(Asked):
+    """The keywords of `convert`: those of `Asked`, what is emitted, and where the bundle goes.
+
+    out: the bundle to write, by default NAME.snn here; force: one that exists is replaced. write=False: nothing is
+    written. emit: what is emitted besides the torch module. observe(index, pass, network, record) sees every pass.
+    """
+
+    out: Path | str | None = None
+    emit: Target = "torch"
+    emit_options: EmitOptions | None = None
+    force: bool = False
+    write: bool = True
+    observe: pipeline.Observer | None = None
+
+    @property
+    def whole(self) -> str | None:
+        """The target that asks for whole spikes."""
+        unit = self.emit in UNIT_SPIKES or (self.emit_options is not None and self.emit_options.integer)
+        return self.emit if unit else None
+
+
+def taking(
+    options: Callable[P, Options],
+) -> Callable[[Callable[[Model, Options], Converted]], Callable[Concatenate[Model, P], Converted]]:
+    """A verb whose keywords are the fields of `options`."""
+
+    def declare(verb: Callable[[Model, Options], Converted]) -> Callable[Concatenate[Model, P], Converted]:
+        def called(model: Model, *args: P.args, **keywords: P.kwargs) -> Converted:
+            return verb(model, options(*args, **keywords))
+
+        own, fields = inspect.signature(verb), inspect.signature(options)
+        parameters = [own.parameters["model"], *fields.parameters.values()]
+        functools.update_wrapper(called, verb)
+        called.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return called  # type: ignore[return-value]  # `model` may be given by name too
+
+    return declare
+
+
+@taking(Options)
+def convert(model: Model, asked: Options) -> Converted:
     """Convert an ONNX model into a spiking network and write the bundle NAME.snn/.
 
-    method "auto": T, granularity, levels and method are searched on held-back calibration samples for the `target`,
-    `timesteps` being the longest T; the trials stand in report.json. levels: spikes that a neuron may emit at once.
-    calib: data (.npz, .npy, image folder or a `Dataset`); by default the .npz beside the model that has its name, else
-    synthetic inputs, which the manifest and the report say. timesteps: the design T; by default 8, and for a method
-    whose spikes end (qffs, zou) the step after which none fires any more. options: (pass, option, value).
-    emit: what is emitted besides the torch module. write=False returns the files without writing them.
+    method or recipe says how, with options (pass, option, value), granularity and levels (spikes that a neuron may emit
+    at once); method "auto" searches all that and T for the `target`, `timesteps` being the longest T. calib: data
+    (.npz, .npy, image folder or a `Dataset`); by default the .npz beside the model that has its name, else synthetic
+    inputs, which manifest and report say. timesteps: the design T; by default 8, and for a method whose spikes end
+    (qffs, zou) the step after which none fires any more. emit: what is emitted besides the torch module.
+    write=False returns the files without writing them. See `Options` for the rest.
 
     Raises ModelError, RecipeError, DataError, FidelityError, EmitError or BundleError; nothing is then written.
     """
-    if timesteps is not None and timesteps < 1:
-        raise UsageError(f"the design T must be at least 1, not {timesteps}", cure="give --timesteps 1 or more")
-    if method and recipe:
-        raise UsageError("a method and a recipe file are given", cure="give one of them")
-    searching = method == auto.NAME
-    notes: tuple[str, ...] = ()
-    if target is not None and not searching:
-        raise UsageError("--max-drop and --max-operations are targets of a search", cure="add --method auto")
-    if searching and (options or levels):
-        raise UsageError("--method auto chooses options and levels", cure="leave --set and --levels out")
-    if isinstance(recipe, Recipe):
-        chosen = recipe
-    elif recipe is not None:
-        chosen = recipes.load_recipe(Path(recipe))
-    else:
-        chosen = recipes.load_method(DEFAULT_METHOD if searching or method is None else method)
-    chosen = recipes.with_options(chosen, options)
-    whole = emit in PER_CHANNEL or (emit_options is not None and emit_options.integer)
-    if whole and not recipe:
-        if granularity is None and recipes.granular_passes(chosen):
-            granularity, notes = "channel", (f"--emit {emit} without --granularity: one threshold per channel",)
-        if (centred := recipes.centred(chosen)) and centred not in [(name, option) for name, option, _ in options]:
-            chosen = recipes.without_centres(chosen)
-            notes += (f"--emit {emit}: whole spikes only, so {'.'.join(centred)} = 0",)
-    if granularity:
-        chosen = recipes.with_granularity(chosen, granularity)
-    if levels is not None:
-        chosen = recipes.with_levels(chosen, levels)
-
+    recipe, notes = chosen_recipe(asked, whole=asked.whole)
     source = model if isinstance(model, onnx.ModelProto) else Path(model)
-    name = model_name(source)
-    path = (Path(out) if out else Path(f"{name}.snn")) if write else None
+    path = Path(asked.out or f"{model_name(source)}.snn") if asked.write else None
     if path is not None:
-        refuse_existing(path, force=force)
-    proto = load_model(source)
-    prepared = samples_first(proto, shapes)
-    network = lowered_network(normalize(prepared))
-    truth = Truth(prepared)
-    beside = source.with_suffix(".npz") if isinstance(source, Path) else None
-    calibration, samples = sources(calib, beside, truth, preprocessing or Preprocessing(), seed)
-
-    began, tried = time.perf_counter(), None
-    if searching:
-        goal = msgspec.structs.replace(target or auto.Target(), timesteps=timesteps)
-        chosen, timesteps, tried = auto.search(
-            network,
-            truth,
-            calibration,
-            goal,
-            name=name,
-            granularity=granularity,
-            whole=whole,
-            seed=seed,
-            progress=progress,
-        )
-    outcome = pipeline.run(
-        network,
-        recipes.steps(chosen),
-        truth=truth,
-        calibration=calibration,
-        timesteps=timesteps or DEFAULT_TIMESTEPS,
-        seed=seed,
-        batch_size=batch_size,
-        observe=observe,
-        progress=progress,
-    )
-    if timesteps is None:
-        timesteps = (outcome.certificate and outcome.certificate.settled) or DEFAULT_TIMESTEPS
-    files, manifest, told = bundle_files(
-        outcome,
-        proto,
-        chosen,
-        calibration,
-        samples,
-        truth,
-        name=name,
-        timesteps=timesteps,
-        seed=seed,
-        shapes=shapes or {},
-        emit=emit,
-        emit_options=emit_options or EmitOptions(),
-        search=tried,
-        progress=progress,
-    )
+        refuse_existing(path, force=asked.force)
+    given, began = subject(source, asked), time.perf_counter()
+    timesteps, tried = asked.timesteps, None
+    if asked.method == AUTO:
+        recipe, timesteps, tried = search(given, asked, whole=asked.whole is not None)
+    request = resolved(given, recipe, asked, timesteps)
+    outcome = pipeline.run(request, observe=asked.observe, progress=asked.progress)
+    manifest, files, told = bundle_files(request, outcome, asked, tried)
     seconds = {**outcome.seconds, "total": time.perf_counter() - began}
     if path is not None:
-        write_folder(path, {**files, "timings.json": encode(timings(seconds))}, force=force)
+        written = {**files, "timings.json": encode(timings(seconds))}
+        write_folder(path, written, force=asked.force)
     return Converted(
         network=outcome.network, manifest=manifest, files=files, seconds=seconds, path=path, notes=notes + told
     )
+
+
+def bundle_files(
+    request: Request, outcome: pipeline.Outcome, asked: Options, tried: Search | None
+) -> tuple[Manifest, dict[str, bytes], tuple[str, ...]]:
+    """The manifest of a finished conversion, the bytes of every hashed file of its bundle, and the target's notes."""
+    given, network = request.subject, outcome.network
+    source = Source(
+        network=network,
+        name=given.name,
+        method=request.recipe.name,
+        timesteps=request.timesteps,
+        samples=given.samples,
+        truth=given.truth,
+        calibration=given.calibration,
+    )
+    made = emit_all(("torch", asked.emit), source, asked.emit_options or EmitOptions())
+    files, manifest = {**contents(given, network), **made.files}, first_manifest(request, outcome)
+    about = manifest.samples
+    report = make.first_report(network, manifest, given.truth, given.samples, about, hashes(files), asked.progress)
+    report = make.with_notes(report, asked.emit, made.notes)
+    files |= make.report_files(msgspec.structs.replace(report, search=tried, integer=made.integer))
+    manifest = with_files(manifest, hashes(files))
+    return manifest, {**files, "manifest.json": encode(manifest)}, made.notes
 
 
 def convert_torch(module: torch.nn.Module, example_input: Any, **options: Any) -> Converted:

@@ -17,13 +17,14 @@ import safetensors.numpy
 import torch
 from spiking_networks import EXAMPLES, HOSTILE, Example, every_neuron, images
 
+from small_models import ran
 from snncc.ann.truth import Truth
 from snncc.backends.torch import runtime as torch_runtime
 from snncc.backends.torch import runtime_single as torch_runtime_single
 from snncc.backends.torch.module import NEURON_MODULES, emit
 from snncc.backends.torch.python_text import Names, leaf_modules, literal, remark, statement
 from snncc.backends.torch.sources import import_lines, table
-from snncc.conversion import pipeline, recipe
+from snncc.conversion import recipe
 from snncc.data.dataset import Dataset, Preprocessing, synthetic
 from snncc.errors import InvariantBroken
 from snncc.execute.torch.engine import Engine
@@ -142,9 +143,7 @@ def converted(path: Path, method: str, data: Callable[[Truth], Dataset]) -> tupl
     truth = Truth(source, threads=1)
     samples = data(truth)
     steps = recipe.steps(recipe.load_method(method))
-    outcome = pipeline.run(
-        lowered_network(normalize(source)), steps, truth=truth, calibration=samples, timesteps=8, seed=0
-    )
+    outcome = ran(lowered_network(normalize(source)), steps, truth=truth, calibration=samples, timesteps=8, seed=0)
     return outcome.network, next(samples.head(3).batches(3))
 
 

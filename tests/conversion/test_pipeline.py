@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from small_models import dataset, lowered, normal, parsed
+from small_models import dataset, lowered, normal, parsed, ran
 from snncc import api
 from snncc.conversion import pipeline
 from snncc.conversion.recipe import BY_NAME, Step, load_method, steps, with_options
@@ -49,7 +49,7 @@ def run(extra: Transform | None = None, at: int = 0, **options: Any) -> pipeline
     if extra is not None:
         recipe.insert(at, Step(extra, extra.options()))
     options = {"timesteps": 32, "seed": 0, **options}
-    return pipeline.run(case.network, recipe, truth=case.truth, calibration=DATA, **options)
+    return ran(case.network, recipe, truth=case.truth, calibration=DATA, **options)
 
 
 def test_records() -> None:
@@ -161,13 +161,13 @@ def test_a_wrong_pass_is_found_behind_an_approximation_too() -> None:
     case = lowered(parsed(TEXT, **WEIGHTS), DATA)
     chosen = [Step(t, t.options()) for t in (measured, rounds, wrong_weights)]
     with pytest.raises(FidelityError, match=r"pass wrong_weights promised exact but c2 is off by 0\.1 of"):
-        pipeline.run(case.network, chosen, truth=case.truth, calibration=DATA, timesteps=4, seed=0)
+        ran(case.network, chosen, truth=case.truth, calibration=DATA, timesteps=4, seed=0)
 
 
 def test_average_pooling_on_request_is_recorded_as_no_longer_exact() -> None:
     case = lowered(parsed(TEXT, **WEIGHTS), DATA)
     recipe = with_options(load_method("dnisnm"), [("rewrite_max_pooling", "to", "average")])
-    outcome = pipeline.run(case.network, steps(recipe), truth=case.truth, calibration=DATA, timesteps=32, seed=0)
+    outcome = ran(case.network, steps(recipe), truth=case.truth, calibration=DATA, timesteps=32, seed=0)
     record = next(r for r in outcome.records if r.name == "rewrite_max_pooling")
     assert record.fidelity == "empirical"
     assert record.error > 0.01
@@ -222,7 +222,7 @@ def test_a_wrong_lowering_stops_before_any_pass() -> None:
         lambda n: Relu(name="r2", inputs=n.inputs, shape=n.shape, batch=n.batch) if isinstance(n, Clip) else n
     )
     with pytest.raises(FidelityError, match="pass lowering promised exact but r2"):
-        pipeline.run(wrong, (), truth=case.truth, calibration=DATA, timesteps=4, seed=0)
+        ran(wrong, (), truth=case.truth, calibration=DATA, timesteps=4, seed=0)
 
 
 def test_a_wrong_shape_against_the_truth_is_no_small_error() -> None:
@@ -232,7 +232,7 @@ def test_a_wrong_shape_against_the_truth_is_no_small_error() -> None:
         nodes=(case.network["x"], msgspec.structs.replace(case.network["y"], name="h"), flat(case.network["y"])),
     )
     with pytest.raises(FidelityError, match="pass lowering promised exact but y is off by inf"):
-        pipeline.run(wrong, (), truth=case.truth, calibration=dataset(x=normal(0, 4, 4)), timesteps=4, seed=0)
+        ran(wrong, (), truth=case.truth, calibration=dataset(x=normal(0, 4, 4)), timesteps=4, seed=0)
 
 
 def flat(y: Node) -> Reshape:
@@ -255,7 +255,7 @@ def test_one_sample_at_a_time() -> None:
             else s
             for s in recipe
         ]
-        outcome = pipeline.run(case.network, chosen, truth=case.truth, calibration=data, timesteps=64, seed=0)
+        outcome = ran(case.network, chosen, truth=case.truth, calibration=data, timesteps=64, seed=0)
         assert outcome.network.arrays["r/threshold"].shape == shape
         assert outcome.records[-1].error < 1e-3
 
@@ -271,9 +271,7 @@ def test_behind_an_approximation_statistics_are_of_the_approximated_network() ->
         Step(BY_NAME[name], BY_NAME[name].decode("test", options))
         for name, options in [("rewrite_max_pooling", {"to": "average"}), *steps]
     ]
-    outcome = pipeline.run(
-        case.network, ready, truth=case.truth, calibration=case.context.calibration, timesteps=4, seed=0
-    )
+    outcome = ran(case.network, ready, truth=case.truth, calibration=case.context.calibration, timesteps=4, seed=0)
     neuron = outcome.network["y"]
     means = x.reshape(16, 1, 2, 2, 2, 2).mean((3, 5))
     level = float(outcome.network.arrays[neuron.threshold].max())
@@ -285,7 +283,7 @@ def test_rounding_near_zero_of_a_function_with_range_one_is_no_broken_promise() 
     case = lowered(
         parsed("g (float[N,4] x) => (float[] y) { h = Add(x, b) y = Sigmoid(h) }", b=-60.0), dataset(x=normal(0, 8, 4))
     )
-    outcome = pipeline.run(
+    outcome = ran(
         case.network,
         steps(load_method("dnisnm")),
         truth=case.truth,

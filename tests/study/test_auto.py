@@ -11,10 +11,11 @@ import pytest
 
 from small_models import dataset, normal, parsed
 from snncc import api
+from snncc.conversion.request import Target
 from snncc.errors import DataError, FidelityError, UsageError
 from snncc.ir.nodes import CentredIF
 from snncc.reports.document import Report, Trial
-from snncc.study.search import Target, ladder, on_front, split
+from snncc.study.search import ladder, on_front, split
 
 NET = "g (float[N,8] x) => (float[N,4] y) { a = Gemm(x, w1, b1) h = Relu(a) y = Gemm(h, w2, b2) }"
 

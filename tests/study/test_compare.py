@@ -11,13 +11,12 @@ import onnx
 import pytest
 from click.testing import CliRunner
 
-from small_models import dataset, lowered, normal, parsed
+from small_models import dataset, lowered, normal, parsed, ran
 from snncc import api
 from snncc.cli.commands import cli
-from snncc.conversion import pipeline, recipe
+from snncc.conversion import recipe
 from snncc.data.dataset import Dataset
 from snncc.errors import BundleError, RecipeError
-from snncc.study.comparison import depends_on_timesteps
 
 GRAPH = "g (float[N, 5] x) => (float[N, 3] y) { a = Gemm(x, w) p = Relu(a) c = Gemm(p, v) q = Relu(c) y = Gemm(q, u) }"
 
@@ -34,7 +33,7 @@ def test_a_method_that_declares_no_dependence_gives_the_same_network_for_every_t
     case, networks = lowered(model, data), []
     for timesteps in (3, 8):
         try:
-            outcome = pipeline.run(
+            outcome = ran(
                 case.network,
                 recipe.steps(chosen),
                 truth=case.truth,
@@ -45,7 +44,7 @@ def test_a_method_that_declares_no_dependence_gives_the_same_network_for_every_t
         except RecipeError as error:
             pytest.skip(f"{method} refuses this network: {error.message}")
         networks.append(outcome.network)
-    assert networks[0] == networks[1] or depends_on_timesteps(chosen)
+    assert networks[0] == networks[1] or recipe.depends_on_timesteps(recipe.steps(chosen))
     if method == "matched":
         assert networks[0] != networks[1]
 

@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 import pytest
 
-from small_models import dataset, lowered, normal, parsed
+from small_models import dataset, lowered, normal, parsed, ran
 from snncc.ann.truth import Truth
-from snncc.conversion import pipeline, recipe
+from snncc.conversion import recipe
 from snncc.data.dataset import Dataset
 from snncc.execute.torch.engine import Engine
 from snncc.frontend.normal.normalize import normalize
@@ -44,7 +44,7 @@ def agreement(calibration: Dataset, fresh: np.ndarray, *, timesteps: int = 8, ba
     """Share of arg maxima that equal the ANN's on fresh images; every array of the network is finite."""
     prepared = samples_first(model(), {})
     truth = Truth(prepared, threads=1)
-    made: Network = pipeline.run(
+    made: Network = ran(
         lowered_network(normalize(prepared)),
         recipe.steps(recipe.load_method("matched")),
         truth=truth,

@@ -9,8 +9,8 @@ import pytest
 from zoos import make_zoo
 
 from snncc.conversion.recipe import DEFAULT_METHOD
+from snncc.conversion.request import Target
 from snncc.errors import RecipeError, UsageError
-from snncc.study.search import Target
 from snncc.zoo.plan import Choices, Gates, given_choices, plan
 from snncc.zoo.results import key_of
 

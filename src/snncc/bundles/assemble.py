@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of a bundle, from a finished conversion."""
+"""What a bundle holds of a finished conversion."""
 
 from __future__ import annotations
 
@@ -9,26 +9,15 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-import onnx
-
-from snncc.ann.truth import Truth
 from snncc.bundles import manifest as manifests
 from snncc.bundles.bundle import model_bytes, network_bytes, samples_bytes
 from snncc.bundles.manifest import Manifest
-from snncc.bundles.targets import EmitOptions, Source, Target, emit_files
-from snncc.conversion import pipeline
-from snncc.conversion.pipeline import Progress, quiet
-from snncc.conversion.recipe import Recipe
-from snncc.data.dataset import Dataset
+from snncc.conversion.pipeline import Outcome
+from snncc.conversion.request import Request, Subject
 from snncc.data.description import described
-from snncc.encoding import encode, sha256
-from snncc.frontend.normal.samples import Dims
-from snncc.integer.part import IntegerPart
+from snncc.encoding import sha256
+from snncc.ir.network import Network
 from snncc.ir.text import to_text
-from snncc.reports import make
-from snncc.reports.document import Search
-from snncc.reports.make import with_notes
 
 
 def timings(seconds: Mapping[str, float]) -> dict[str, Any]:
@@ -41,69 +30,39 @@ def timings(seconds: Mapping[str, float]) -> dict[str, Any]:
     }
 
 
-def bundle_files(
-    outcome: pipeline.Outcome,
-    proto: onnx.ModelProto,
-    chosen: Recipe,
-    calibration: Dataset,
-    samples: Dataset,
-    truth: Truth,
-    *,
-    name: str,
-    timesteps: int,
-    seed: int,
-    shapes: Mapping[str, Dims],
-    emit: Target,
-    emit_options: EmitOptions,
-    search: Search | None = None,
-    progress: Progress = quiet,
-) -> tuple[dict[str, bytes], Manifest, tuple[str, ...]]:
-    """The bytes of every hashed file of a bundle, its manifest, and the notes of the emitted target."""
-    network = outcome.network
+def contents(given: Subject, network: Network) -> dict[str, bytes]:
+    """The files that every bundle has: the network, the ANN and the samples."""
     document, weights = network_bytes(network)
-    source = model_bytes(proto)
-    files = {
+    return {
         "network.json": document,
         "network.txt": to_text(network).encode(),
         "weights.safetensors": weights,
-        "ann.onnx": source,
-        "samples.npz": samples_bytes(samples),
+        "ann.onnx": model_bytes(given.model),
+        "samples.npz": samples_bytes(given.samples),
     }
-    emitted = Source(
-        network=network,
-        name=name,
-        method=chosen.name,
-        timesteps=timesteps,
-        samples=samples,
-        truth=truth,
-        calibration=calibration,
-    )
-    notes: tuple[str, ...] = ()
-    integer: IntegerPart | None = None
-    for target in dict.fromkeys(("torch", emit)):
-        made = emit_files(target, emitted, emit_options)
-        files, notes = files | dict(made.files), tuple(dict.fromkeys(notes + made.notes))
-        integer = made.integer or integer
-    manifest = Manifest(
-        name=name,
-        method=chosen.name,
-        model_sha256=sha256(source),
-        shapes={key: tuple(dims) for key, dims in shapes.items()},
-        timesteps=timesteps,
-        seed=seed,
-        recipe=chosen,
+
+
+def first_manifest(request: Request, outcome: Outcome) -> Manifest:
+    """The manifest of a conversion, without its files."""
+    given = request.subject
+    return Manifest(
+        name=given.name,
+        method=request.recipe.name,
+        model_sha256=sha256(model_bytes(given.model)),
+        shapes={key: tuple(dims) for key, dims in given.shapes.items()},
+        timesteps=request.timesteps,
+        seed=request.seed,
+        recipe=request.recipe,
         versions=manifests.versions(),
-        preprocessing=calibration.preprocessing,
-        calibration=described(calibration),
-        samples=described(samples),
+        preprocessing=given.calibration.preprocessing,
+        calibration=described(given.calibration),
+        samples=described(given.samples),
         records=tuple(outcome.records),
         certificate=outcome.certificate,
         files={},
     )
-    now = {key: sha256(data) for key, data in files.items()}
-    report = make.first_report(network, manifest, truth, samples, manifest.samples, now, progress)
-    report = with_notes(report, emit, notes)
-    files |= make.report_files(msgspec.structs.replace(report, search=search, integer=integer))
-    hashes = {key: sha256(data) for key, data in files.items()}
-    manifest = manifests.with_files(manifest, hashes)
-    return {**files, "manifest.json": encode(manifest)}, manifest, notes
+
+
+def hashes(files: Mapping[str, bytes]) -> dict[str, str]:
+    """The hash of each file."""
+    return {name: sha256(data) for name, data in files.items()}

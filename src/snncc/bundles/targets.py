@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -23,6 +23,8 @@ from snncc.integer.weights import Precision
 from snncc.ir.network import Network
 
 Target = Literal["torch", "integer", "onnx", "nir"]
+#: The targets with unit spikes: a threshold per neuron can't be absorbed through a convolution.
+UNIT_SPIKES = ("integer", "nir")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +66,16 @@ class Emitted:
     files: Mapping[str, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     integer: IntegerPart | None = None
+
+
+def emit_all(targets: Iterable[Target], source: Source, options: EmitOptions) -> Emitted:
+    """What several targets make of a network, put together."""
+    made = [emit_files(target, source, options) for target in dict.fromkeys(targets)]
+    return Emitted(
+        files={name: data for one in made for name, data in one.files.items()},
+        notes=tuple(dict.fromkeys(note for one in made for note in one.notes)),
+        integer=next((one.integer for one in reversed(made) if one.integer), None),
+    )
 
 
 def emit_files(target: Target, source: Source, options: EmitOptions) -> Emitted:

@@ -117,9 +117,9 @@ def convert_command(
     from snncc import api
     from snncc.bundles import output
     from snncc.cli import console
+    from snncc.conversion.request import Target
     from snncc.data.dataset import Preprocessing
     from snncc.ir.text import to_text
-    from snncc.study.search import Target
 
     given = {
         "scale": scale,

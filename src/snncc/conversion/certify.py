@@ -18,12 +18,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from snncc.conversion.verify import rows
 from snncc.execute.torch.engine import Engine
 from snncc.execute.torch.session import Session
 from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.network import Network
 from snncc.ir.nodes import Neuron, Node, QuantizedRelu, SignedIF
 from snncc.ir.schedule import Schedule
+from snncc.transform.base import Context
 
 Array = npt.NDArray[Any]
 #: Steps at most where the counts have no upper end.
@@ -31,6 +33,8 @@ LIMIT = 2048
 #: Steps simulated between two looks at the spikes.
 PIECE = 8
 SAMPLES = 64
+#: Samples simulated at a time.
+BATCH = 8
 #: Multiply-accumulates of a certificate at most, about: larger nets are certified on fewer samples.
 WORK = 4e10
 
@@ -173,3 +177,11 @@ def certify(net: Network, ann: Network, batches: Iterable[Mapping[str, Array]]) 
         moved=moved,
         first=first,
     )
+
+
+def certified(net: Network, context: Context) -> Certificate | None:
+    """Certify what passes have made of a network, on calibration samples; None where it promises no equality."""
+    if not certifiable(net):
+        return None
+    batches = context.calibration.head(samples_for(net)).batches(BATCH)
+    return certify(net, context.ann, (feed for feeds in batches for feed in rows(context.values, feeds)))

@@ -116,6 +116,11 @@ def steps(recipe: Recipe) -> tuple[Step, ...]:
     return tuple(result)
 
 
+def depends_on_timesteps(chosen: Sequence[Step]) -> bool:
+    """Whether a pass depends on the design T."""
+    return any(step.transform.uses_timesteps for step in chosen)
+
+
 def with_options(recipe: Recipe, changes: Sequence[tuple[str, str, Any]]) -> Recipe:
     """The recipe with options set: (pass, option, value). Raises RecipeError when the recipe lacks the pass."""
     passes = list(recipe.passes)

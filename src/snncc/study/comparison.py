@@ -5,21 +5,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import joblib
 import msgspec
 import onnx
 
-from snncc.ann.truth import Truth
 from snncc.bundles.output import refuse_existing, write_folder
 from snncc.conversion import pipeline, recipe
-from snncc.conversion.pipeline import Progress, quiet
 from snncc.conversion.recipe import Recipe
-from snncc.conversion.sources import model_name, sources
+from snncc.conversion.request import Asked, Progress, Request, Subject, quiet, subject
 from snncc.data.dataset import Dataset, Preprocessing, read
-from snncc.data.description import Samples, described
+from snncc.data.description import described
 from snncc.encoding import encode
 from snncc.errors import RecipeError, SnnccError, UsageError
 from snncc.execute.executors import TorchExecutor
@@ -27,11 +25,7 @@ from snncc.execute.plan import plan
 from snncc.execute.torch.engine import Engine
 from snncc.execute.torch.synapses import fan_out
 from snncc.execute.torch.synchronous import QuantisedReference
-from snncc.frontend.files.load import load as load_model
-from snncc.frontend.normal.normalize import normalize
-from snncc.frontend.normal.samples import Dims, samples_first
-from snncc.frontend.operators.lower import lowered_network
-from snncc.ir.network import Network
+from snncc.frontend.normal.samples import Dims
 from snncc.reports.compare_page import compare_page
 from snncc.reports.comparison import Comparison, Entry, MethodRun, Refusal
 from snncc.reports.curve import curves
@@ -51,22 +45,12 @@ class Compared:
 
 @dataclass(frozen=True, kw_only=True)
 class Workplace:
-    """What all conversions of a comparison share."""
+    """What all conversions of a comparison share; networks are simulated on the samples that the subject keeps."""
 
-    name: str
-    network: Network
-    truth: Truth
-    calibration: Dataset
-    data: Dataset
-    about: Samples
+    subject: Subject
     timesteps: tuple[int, ...]
     seed: int
     progress: Progress
-
-
-def depends_on_timesteps(chosen: Recipe) -> bool:
-    """Whether a recipe has a pass that depends on the design T."""
-    return any(step.transform.uses_timesteps for step in recipe.steps(chosen))
 
 
 def ann_stage(chosen: Recipe) -> bytes:
@@ -81,38 +65,37 @@ def ann_stage(chosen: Recipe) -> bytes:
 
 def one_run(place: Workplace, chosen: Recipe, design: int, statistics: Statistics) -> MethodRun | Refusal:
     """Convert by one method for one design T and simulate."""
-    label = f"{chosen.name}, T={design}"
+    label, given, steps = f"{chosen.name}, T={design}", place.subject, recipe.steps(chosen)
+
+    def progress(text: str, done: int, total: int) -> None:
+        place.progress(f"{label}: {text}", done, total)
+
+    request = Request(
+        subject=given, recipe=chosen, steps=steps, timesteps=design, seed=place.seed, statistics=statistics
+    )
     try:
-        outcome = pipeline.run(
-            place.network,
-            recipe.steps(chosen),
-            truth=place.truth,
-            calibration=place.calibration,
-            timesteps=design,
-            seed=place.seed,
-            statistics=statistics,
-            progress=lambda text, done, total: place.progress(f"{label}: {text}", done, total),
-        )
+        outcome = pipeline.run(request, progress=progress)
     except SnnccError as error:
         return Refusal(method=chosen.name, reason=error.message)
     net = outcome.network
-    batch, piece = plan(net, design, len(place.data))
+    batch, piece = plan(net, design, len(given.samples))
+    about = described(given.samples)
     found = simulation(
         net,
-        place.truth,
-        place.data,
+        given.truth,
+        given.samples,
         TorchExecutor(net, device="cpu", steps=piece),
         batch=batch,
         fan_out=fan_out(net),
         timesteps=design,
-        progress=lambda text, done, total: place.progress(f"{label}: {text}", done, total),
+        progress=progress,
         points=tuple(t for t in place.timesteps if t <= design),
         reference=QuantisedReference(Engine(net), piece),
-        name=place.name,
+        name=given.name,
         method=chosen.name,
         design_timesteps=design,
-        source=place.about.source,
-        synthetic=place.about.synthetic,
+        source=about.source,
+        synthetic=about.synthetic,
         device="cpu",
         engine="torch",
     )
@@ -121,7 +104,7 @@ def one_run(place: Workplace, chosen: Recipe, design: int, statistics: Statistic
     return MethodRun(
         method=chosen.name,
         design=design,
-        prefix=depends_on_timesteps(chosen),
+        prefix=recipe.depends_on_timesteps(steps),
         curve=curves(found, net.outputs)[0],
         firing_rate=rounded(found.firing_rate) if found.firing_rate is not None else None,
         synaptic_operations=rounded(found.synaptic_operations) or 0.0,
@@ -129,7 +112,7 @@ def one_run(place: Workplace, chosen: Recipe, design: int, statistics: Statistic
     )
 
 
-def compared(place: Workplace, methods: Sequence[str], calibration: Samples, jobs: int | None) -> Comparison:
+def compared(place: Workplace, methods: Sequence[str], jobs: int | None) -> Comparison:
     """All methods at all T, in parallel threads (the work is done outside the interpreter's lock)."""
     recipes = [recipe.load_method(name) for name in dict.fromkeys(methods)]
     shared = {ann_stage(chosen): Statistics() for chosen in recipes}
@@ -137,9 +120,10 @@ def compared(place: Workplace, methods: Sequence[str], calibration: Samples, job
     work = [
         (chosen, design)
         for chosen in recipes
-        for design in (place.timesteps if depends_on_timesteps(chosen) else (last,))
+        for design in (place.timesteps if recipe.depends_on_timesteps(recipe.steps(chosen)) else (last,))
     ]
-    place.truth.run(next(place.data.head(2).batches(2)), list(place.network.outputs))  # probes once, before the threads
+    given = place.subject  # probes once, before the threads
+    given.truth.run(next(given.samples.head(2).batches(2)), list(given.network.outputs))
     workers = jobs or max(1, min(len(work), os.cpu_count() or 1))
     results = joblib.Parallel(n_jobs=workers, prefer="threads")(
         joblib.delayed(one_run)(place, chosen, design, shared[ann_stage(chosen)]) for chosen, design in work
@@ -156,12 +140,12 @@ def compared(place: Workplace, methods: Sequence[str], calibration: Samples, job
         if p.t == run.design or not run.prefix
     ]
     return Comparison(
-        name=place.name,
+        name=given.name,
         metric=runs[0].curve.metric,
         ann=runs[0].curve.ann,
         timesteps=place.timesteps,
-        calibration=calibration,
-        data=place.about,
+        calibration=described(given.calibration),
+        data=described(given.samples),
         entries=tuple(entries),
         runs=tuple(runs),
         refused=tuple(refused.values()),
@@ -192,24 +176,15 @@ def compare(
         raise UsageError("there is no method to compare", cure="name at least one: see `snncc methods`")
     if out is not None:
         refuse_existing(Path(out), force=force)
-    prepared = samples_first(load_model(source), shapes)
-    truth, given = Truth(prepared), preprocessing or Preprocessing()
-    beside = source.with_suffix(".npz") if isinstance(source, Path) else None
-    calibration, used = sources(calib, beside, truth, given, seed)
-    if data is not None:
-        used = data if isinstance(data, Dataset) else read(Path(data), truth.inputs, preprocessing=given, split="test")
-    place = Workplace(
-        name=model_name(source),
-        network=lowered_network(normalize(prepared)),
-        truth=truth,
-        calibration=calibration,
-        data=used,
-        about=described(used),
-        timesteps=tuple(timesteps),
-        seed=seed,
-        progress=progress,
-    )
-    found = compared(place, methods, described(calibration), jobs)
+    asked = Asked(calib=calib, shapes=shapes, preprocessing=preprocessing, seed=seed, progress=progress)
+    given = subject(source, asked)
+    if isinstance(data, Dataset):
+        given = replace(given, samples=data)
+    elif data is not None:
+        used = read(Path(data), given.truth.inputs, preprocessing=preprocessing or Preprocessing(), split="test")
+        given = replace(given, samples=used)
+    place = Workplace(subject=given, timesteps=tuple(timesteps), seed=seed, progress=progress)
+    found = compared(place, methods, jobs)
     if out is not None:
         files = {"compare.json": encode(found), "compare.html": compare_page(found)}
         write_folder(Path(out), files, force=force)

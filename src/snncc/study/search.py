@@ -4,41 +4,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 
-from snncc.ann.truth import Truth
 from snncc.conversion import recipe as recipes
-from snncc.conversion.pipeline import Progress
 from snncc.conversion.recipe import Recipe
+from snncc.conversion.request import Asked, Subject, Target
 from snncc.data.dataset import Dataset
-from snncc.data.description import described
 from snncc.errors import DataError, FidelityError
-from snncc.ir.network import Network
 from snncc.reports.comparison import MethodRun, Refusal
 from snncc.reports.document import Search, Trial, rounded
 from snncc.study.comparison import Workplace, ann_stage, one_run
 from snncc.transform.base import Statistics
 
-NAME = "auto"
 #: The design T that are tried.
 LADDER = (1, 2, 4, 8, 16, 32, 64)
 #: The samples that a trial is calibrated on and judged by, at most.
 CALIBRATED, HELD_BACK = 256, 512
 LEAST = 16
 MAX_DROP = 1.0
-
-
-class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """What the network must meet: points lost at most, the longest T, synaptic operations per sample at most.
-
-    With a `max_drop` the cheapest network that meets everything is chosen, else the most accurate one.
-    """
-
-    max_drop: float | None = None
-    timesteps: int | None = None
-    operations: float | None = None
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,41 +69,23 @@ def split(calibration: Dataset, seed: int) -> tuple[Dataset, Dataset]:
     return calibration.subset(np.sort(order[held : held + CALIBRATED])), calibration.subset(np.sort(order[:held]))
 
 
-def search(
-    network: Network,
-    truth: Truth,
-    calibration: Dataset,
-    target: Target,
-    *,
-    name: str,
-    granularity: str | None,
-    whole: bool = False,
-    seed: int,
-    progress: Progress,
-) -> tuple[Recipe, int, Search]:
+def search(given: Subject, asked: Asked, *, whole: bool = False) -> tuple[Recipe, int, Search]:
     """The recipe and T chosen, and what was tried: T = 1, 2, 4, ... with ternary spikes until the target is met, then
     what is around it. `whole`: for targets without constants beside spikes.
 
     Raises DataError for too few samples, FidelityError when nothing meets the target.
     """
-    fitted, held = split(calibration, seed)
+    fitted, held = split(given.calibration, asked.seed)
+    granularity = asked.granularity
+    target = msgspec.structs.replace(asked.target or Target(), timesteps=asked.timesteps)
     goal = target if target != Target() else Target(max_drop=MAX_DROP)
+    fit = replace(given, calibration=fitted, samples=held)
     shared: dict[bytes, Statistics] = {}
     runs: dict[Candidate, MethodRun] = {}
 
     def attempt(candidate: Candidate) -> Trial | None:
         chosen = candidate.recipe(whole=whole)
-        place = Workplace(
-            name=name,
-            network=network,
-            truth=truth,
-            calibration=fitted,
-            data=held,
-            about=described(held),
-            timesteps=(candidate.timesteps,),
-            seed=seed,
-            progress=progress,
-        )
+        place = Workplace(subject=fit, timesteps=(candidate.timesteps,), seed=asked.seed, progress=asked.progress)
         found = one_run(place, chosen, candidate.timesteps, shared.setdefault(ann_stage(chosen), Statistics()))
         if isinstance(found, Refusal):
             return None

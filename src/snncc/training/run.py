@@ -13,7 +13,7 @@ import torch
 
 from snncc.ann.truth import Truth
 from snncc.bundles.output import locked, replace_file
-from snncc.conversion.pipeline import Progress, quiet
+from snncc.conversion.request import Progress, quiet
 from snncc.data import dataset as datasets
 from snncc.data.dataset import Dataset, Preprocessing
 from snncc.encoding import sha256

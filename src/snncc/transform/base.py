@@ -223,6 +223,8 @@ class Transform:
     options: type[msgspec.Struct]
     #: Whether what it does depends on the design T; `compare` converts anew for each T then.
     uses_timesteps: bool = False
+    #: Whether the spikes of what it makes end: T is then the step after which none fires, unless it is asked for.
+    settles: bool = False
 
     @property
     def doc(self) -> str:
@@ -248,9 +250,15 @@ class Transform:
 
 
 def transform(
-    *, fidelity: Fidelity, needs: Iterable[str] = (), gives: Iterable[str] = (), uses_timesteps: bool = False
+    *,
+    fidelity: Fidelity,
+    needs: Iterable[str] = (),
+    gives: Iterable[str] = (),
+    uses_timesteps: bool = False,
+    settles: bool = False,
 ) -> Callable[[Callable[..., Network]], Transform]:
-    """Declare a pass: its fidelity, what must have run before, what it provides, whether it depends on the design T.
+    """Declare a pass: its fidelity, what must have run before, what it provides, whether it depends on the design T
+    and whether the spikes of what it makes end.
 
     Options are keyword-only.
     """
@@ -271,6 +279,7 @@ def transform(
             gives=frozenset(gives),
             options=options,
             uses_timesteps=uses_timesteps,
+            settles=settles,
         )
 
     return declare

@@ -14,11 +14,12 @@ import msgspec
 
 from snncc.conversion import recipe as recipes
 from snncc.conversion.recipe import Recipe
+from snncc.conversion.request import AUTO, Target
 from snncc.conversion.sources import model_name
 from snncc.data.dataset import Preprocessing
 from snncc.errors import DataError, RecipeError, UsageError
 from snncc.names import safe_name
-from snncc.study import search as auto
+from snncc.study.search import MAX_DROP
 
 SUFFIXES = (".onnx", ".pt2")
 SIZE_LIMIT = 4 << 20
@@ -89,13 +90,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     gates: Gates
     time_limit: float
     memory_limit: float
-    search: auto.Target | None = None
+    search: Target | None = None
     granularity: str | None = None
 
     @property
     def method(self) -> str:
         """What was asked for."""
-        return self.recipe.name if self.search is None else auto.NAME
+        return self.recipe.name if self.search is None else AUTO
 
 
 BUILT_IN = Choices(preprocessing=Preprocessing(), seed=0, time_limit=3600.0, memory_limit=8.0)
@@ -151,7 +152,7 @@ def chosen_recipe(levels: Sequence[Choices], where: str) -> tuple[Recipe, bool]:
             if level.method is not None and level.recipe is not None:
                 raise UsageError(f"{where}: a method and a recipe file are given", cure="give one of them")
         origin = next((c for c in levels if c.method is not None or c.recipe is not None), Choices())
-        if origin.method == auto.NAME:
+        if origin.method == AUTO:
             if first("options", *levels):
                 raise UsageError(f"{where}: --method auto chooses the options", cure="leave them out, or name a method")
             return recipes.load_method(recipes.DEFAULT_METHOD), True
@@ -176,7 +177,7 @@ def job(path: Path, name: str, levels: Sequence[Choices]) -> Job:
     data = first("data", *levels)
     recipe, searching = chosen_recipe(levels, name)
     drop = first("max_drop", *levels)
-    target = auto.Target(max_drop=auto.MAX_DROP if drop is None else 100 * drop) if searching else None
+    target = Target(max_drop=MAX_DROP if drop is None else 100 * drop) if searching else None
     return Job(
         name=name,
         title=path.name,

@@ -13,7 +13,7 @@ import msgspec
 
 from snncc import __version__
 from snncc.bundles.output import locked, replace_file
-from snncc.conversion.pipeline import Progress, quiet
+from snncc.conversion.request import Progress, quiet
 from snncc.encoding import encode
 from snncc.errors import BundleError
 from snncc.zoo.engines import PATIENCE, Backend, engine, without_address

@@ -18,9 +18,9 @@ from onnx.external_data_helper import uses_external_data
 
 from snncc.bundles.bundle import open_bundle
 from snncc.bundles.output import locked
+from snncc.conversion.request import AUTO
 from snncc.errors import BundleError, SnnccError
 from snncc.reports.document import report_of
-from snncc.study import search as auto
 from snncc.zoo.plan import Job
 from snncc.zoo.results import Failure, Result, State, failed, file_sha256, finished, key_of, measured, write_state
 
@@ -56,7 +56,7 @@ def converted(job: Job, out: Path, convert: Verb, simulate: Verb) -> Result:
     convert(
         Path(job.model),
         recipe=job.recipe if job.search is None else None,
-        method=None if job.search is None else auto.NAME,
+        method=None if job.search is None else AUTO,
         target=job.search,
         granularity=job.granularity,
         timesteps=job.timesteps,

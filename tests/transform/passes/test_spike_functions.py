@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from small_models import dataset, lowered, normal, parsed
+from small_models import dataset, lowered, normal, parsed, ran
 from snncc import api
-from snncc.conversion import pipeline
 from snncc.conversion.recipe import PassEntry, Recipe, load_method, steps, with_options
 from snncc.errors import RecipeError
 from snncc.execute import reference
@@ -37,7 +36,7 @@ def converted(**options: object) -> Network:
     case = lowered(parsed(TEXT, **WEIGHTS), dataset(x=X))
     recipe = with_options(load_method("transformer"), [("spike_functions", k, v) for k, v in options.items()])
     data = dataset(x=X)
-    return pipeline.run(case.network, steps(recipe), truth=case.truth, calibration=data, timesteps=8, seed=0).network
+    return ran(case.network, steps(recipe), truth=case.truth, calibration=data, timesteps=8, seed=0).network
 
 
 def step(u: float, sizes: int) -> float:
@@ -129,7 +128,7 @@ def test_corrections_come_before_it() -> None:
     recipe = Recipe(name="late", source="", summary="", passes=tuple(passes))
     case = lowered(parsed(TEXT, **WEIGHTS), dataset(x=X))
     with pytest.raises(RecipeError, match="no value in the ANN"):
-        pipeline.run(case.network, steps(recipe), truth=case.truth, calibration=dataset(x=X), timesteps=8, seed=0)
+        ran(case.network, steps(recipe), truth=case.truth, calibration=dataset(x=X), timesteps=8, seed=0)
 
 
 def test_the_report_lists_the_edges() -> None:

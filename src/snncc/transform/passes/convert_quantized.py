@@ -25,6 +25,7 @@ def input_steps(net: Network) -> int:
     fidelity=Fidelity.EMPIRICAL,
     needs={"pooling", "functions", "quantized"},
     gives={"neurons", "thresholds", "membrane"},
+    settles=True,
 )
 def convert_quantized(
     net: Network,
