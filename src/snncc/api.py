@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec
 
 import msgspec
 import onnx
+import torch
 
 from snncc.bundles.assemble import contents, first_manifest, hashes, timings
 from snncc.bundles.bundle import Bundle, open_bundle, opened_bundle
@@ -27,24 +28,27 @@ from snncc.data.dataset import Dataset
 from snncc.data.description import described
 from snncc.encoding import encode
 from snncc.errors import UsageError
+from snncc.execute.native.executor import NativeExecutor
 from snncc.execute.plan import plan
+from snncc.execute.torch.engine import Engine
+from snncc.execute.torch.module import SpikingModule
+from snncc.execute.torch.synapses import fan_out
+from snncc.execute.torch.synchronous import QuantisedReference
 from snncc.frontend import inspect as inspection
+from snncc.frontend.files import from_torch
 from snncc.frontend.normal.samples import Dims
 from snncc.ir.network import Network
 from snncc.reports import make
 from snncc.reports.attribution import SAMPLES as ATTRIBUTED
 from snncc.reports.document import Search, report_of
 from snncc.reports.emit import emit as emit
+from snncc.simulation.early_exit import early_tally, margin_rule
+from snncc.simulation.engines import EngineName, executor
+from snncc.simulation.paired import PairedExecutor
 from snncc.simulation.run import Simulation, simulation
 from snncc.study.comparison import compare as compare
 from snncc.study.search import search
 from snncc.zoo.run import batch as batch
-
-if TYPE_CHECKING:
-    import torch
-
-    from snncc.execute.torch.module import SpikingModule
-    from snncc.simulation.engines import EngineName
 
 DEFAULT_METHOD = recipes.DEFAULT_METHOD
 Model = Path | str | onnx.ModelProto
@@ -70,8 +74,6 @@ class Converted:
 
     def module(self) -> SpikingModule:
         """The network as a torch module."""
-        from snncc.execute.torch.module import SpikingModule
-
         return SpikingModule(self.network, self.manifest.timesteps)
 
 
@@ -175,15 +177,11 @@ def bundle_files(
 
 def convert_torch(module: torch.nn.Module, example_input: Any, **options: Any) -> Converted:
     """Convert a torch module: it is exported to ONNX in evaluation mode with a free batch axis, then `convert`."""
-    from snncc.frontend.files.from_torch import export
-
-    return convert(export(module, example_input), **options)
+    return convert(from_torch.export(module, example_input), **options)
 
 
 def load(bundle: Path | str) -> SpikingModule:
     """The network of a bundle as a torch module, built from the network and never by running `model.py`."""
-    from snncc.execute.torch.module import SpikingModule
-
     opened = open_bundle(Path(bundle))
     return SpikingModule(opened.network, opened.manifest.timesteps)
 
@@ -206,20 +204,12 @@ def simulate(
     (engine="native"). early_exit: the margin by which the first class must lead for a sample to end before T, measured
     beside the run of all steps (see `snncc.simulation.early_exit`).
     """
-    from snncc.execute.native.executor import NativeExecutor
-    from snncc.execute.torch.engine import Engine
-    from snncc.execute.torch.synapses import fan_out
-    from snncc.execute.torch.synchronous import QuantisedReference
-    from snncc.simulation.early_exit import early_tally, margin_rule
-    from snncc.simulation.engines import executor
-    from snncc.simulation.paired import PairedExecutor
-
     if profile and engine != "native":
         raise UsageError(f"--profile measures the native engine, not {engine}", cure="add --engine native")
     opened = opened_bundle(bundle)
     manifest, network, truth = opened.manifest, opened.network, opened.truth()
     steps = manifest.timesteps if timesteps is None else timesteps
-    used = data if isinstance(data, Dataset) else opened.data(Path(data), truth) if data else opened.samples(truth)
+    used = opened.data(data, truth)
     batch, piece = plan(network, max(1, steps), len(used))
     rule = None
     if early_exit is not None:
@@ -273,7 +263,7 @@ def report(
     if steps == opened.manifest.timesteps and data is None and not rasters and not diagnose:
         return make.Reported(report=report_of(opened), folder=opened.path)
     truth = opened.truth()
-    used = data if isinstance(data, Dataset) else opened.data(Path(data), truth) if data else opened.samples(truth)
+    used = opened.data(data, truth)
     about = opened.manifest.samples if data is None else described(used)
     options = make.Options(timesteps=steps, attributed=samples if diagnose else 0, rasters=tuple(rasters))
     return make.later_report(opened, truth, used, about, options, progress)

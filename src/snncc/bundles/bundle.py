@@ -140,9 +140,13 @@ class Bundle:
         path = self.verified("samples.npz")
         return read(path, truth.inputs, preprocessing=self.manifest.preprocessing, split="test")
 
-    def data(self, path: Path, truth: Truth) -> Dataset:
-        """Other data, preprocessed as the bundle's manifest says."""
-        return read(path, truth.inputs, preprocessing=self.manifest.preprocessing, split="test")
+    def data(self, given: Path | str | Dataset | None, truth: Truth) -> Dataset:
+        """The samples that the bundle carries where none are given; other files are preprocessed as it says."""
+        if isinstance(given, Dataset):
+            return given
+        if not given:
+            return self.samples(truth)
+        return read(Path(given), truth.inputs, preprocessing=self.manifest.preprocessing, split="test")
 
 
 def read_member(folder: Path, name: str) -> bytes:

@@ -112,22 +112,27 @@ def one_run(place: Workplace, chosen: Recipe, design: int, statistics: Statistic
     )
 
 
-def compared(place: Workplace, methods: Sequence[str], jobs: int | None) -> Comparison:
+def all_runs(place: Workplace, recipes: Sequence[Recipe], jobs: int | None) -> list[MethodRun | Refusal]:
     """All methods at all T, in parallel threads (the work is done outside the interpreter's lock)."""
-    recipes = [recipe.load_method(name) for name in dict.fromkeys(methods)]
     shared = {ann_stage(chosen): Statistics() for chosen in recipes}
-    last = place.timesteps[-1]
+    last = place.timesteps[-1:]
     work = [
         (chosen, design)
         for chosen in recipes
-        for design in (place.timesteps if recipe.depends_on_timesteps(recipe.steps(chosen)) else (last,))
+        for design in (place.timesteps if recipe.depends_on_timesteps(recipe.steps(chosen)) else last)
     ]
     given = place.subject  # probes once, before the threads
     given.truth.run(next(given.samples.head(2).batches(2)), list(given.network.outputs))
     workers = jobs or max(1, min(len(work), os.cpu_count() or 1))
-    results = joblib.Parallel(n_jobs=workers, prefer="threads")(
+    results: list[MethodRun | Refusal] = joblib.Parallel(n_jobs=workers, prefer="threads")(
         joblib.delayed(one_run)(place, chosen, design, shared[ann_stage(chosen)]) for chosen, design in work
     )
+    return results
+
+
+def compared(place: Workplace, methods: Sequence[str], jobs: int | None) -> Comparison:
+    """The comparison of the methods, from the runs of those that convert the network; RecipeError where none does."""
+    given, results = place.subject, all_runs(place, [recipe.load_method(name) for name in dict.fromkeys(methods)], jobs)
     runs = [r for r in results if isinstance(r, MethodRun)]
     refused = {r.method: r for r in results if isinstance(r, Refusal)}
     if not runs:

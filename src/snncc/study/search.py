@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
@@ -69,70 +69,87 @@ def split(calibration: Dataset, seed: int) -> tuple[Dataset, Dataset]:
     return calibration.subset(np.sort(order[held : held + CALIBRATED])), calibration.subset(np.sort(order[:held]))
 
 
+@dataclass(slots=True, kw_only=True)
+class Attempts:
+    """What has been tried; `subject` is calibrated on some samples and keeps others, held back, to be judged by."""
+
+    subject: Subject
+    asked: Asked
+    whole: bool
+    goal: Target
+    statistics: dict[bytes, Statistics] = field(default_factory=dict)
+    runs: dict[Candidate, MethodRun] = field(default_factory=dict)
+
+    def attempt(self, candidate: Candidate) -> Trial | None:
+        """Convert and measure; None where the method refuses the network."""
+        asked, chosen = self.asked, candidate.recipe(whole=self.whole)
+        place = Workplace(
+            subject=self.subject, timesteps=(candidate.timesteps,), seed=asked.seed, progress=asked.progress
+        )
+        statistics = self.statistics.setdefault(ann_stage(chosen), Statistics())
+        found = one_run(place, chosen, candidate.timesteps, statistics)
+        if isinstance(found, Refusal):
+            return None
+        self.runs[candidate] = found
+        return trial(candidate, found)
+
+    def ends(self, found: Trial | None) -> bool:
+        """Whether a longer T would only cost more."""
+        if found is None:
+            return False
+        dear = self.goal.operations is not None and found.synaptic_operations > self.goal.operations
+        return dear or (self.goal.max_drop is not None and found.drop <= self.goal.max_drop)
+
+    def climb(self) -> None:
+        """T = 1, 2, 4, ... with ternary spikes until the target is met, then what is around it."""
+        steps, granularity = ladder(self.goal.timesteps), self.asked.granularity
+        unit, reached = granularity or "neuron", steps[-1]
+        for t in steps:
+            if self.ends(self.attempt(Candidate(method="matched", timesteps=t, granularity=unit))):
+                reached = t
+                break
+        around = sorted({reached, *[t for t in steps if t < reached][-1:]})
+        for candidate in variants(around, unit):
+            if granularity is None or candidate.granularity == granularity:
+                self.attempt(candidate)
+
+    def best(self, trials: Mapping[Candidate, Trial]) -> Candidate:
+        """The cheapest that meets a drop, else the most accurate; raises FidelityError where none meets the target."""
+        good = [c for c, found in trials.items() if meets(found, self.goal)]
+        if not good:
+            nearest = min(trials.values(), key=lambda found: found.drop, default=None)
+            best = f"the nearest is {shown(nearest)}" if nearest else "nothing converts"
+            wanted = wording(self.goal)
+            raise FidelityError(f"no network meets {wanted}; {best}", cure="ask for less, or give more samples")
+
+        def rank(candidate: Candidate) -> tuple[float, float]:
+            order = (trials[candidate].synaptic_operations, trials[candidate].drop)
+            return order if self.goal.max_drop is not None else order[::-1]
+
+        return min(good, key=rank)
+
+
 def search(given: Subject, asked: Asked, *, whole: bool = False) -> tuple[Recipe, int, Search]:
-    """The recipe and T chosen, and what was tried: T = 1, 2, 4, ... with ternary spikes until the target is met, then
-    what is around it. `whole`: for targets without constants beside spikes.
+    """The recipe and T chosen, and what was tried. `whole`: for targets without constants beside spikes.
 
     Raises DataError for too few samples, FidelityError when nothing meets the target.
     """
     fitted, held = split(given.calibration, asked.seed)
-    granularity = asked.granularity
     target = msgspec.structs.replace(asked.target or Target(), timesteps=asked.timesteps)
     goal = target if target != Target() else Target(max_drop=MAX_DROP)
-    fit = replace(given, calibration=fitted, samples=held)
-    shared: dict[bytes, Statistics] = {}
-    runs: dict[Candidate, MethodRun] = {}
-
-    def attempt(candidate: Candidate) -> Trial | None:
-        chosen = candidate.recipe(whole=whole)
-        place = Workplace(subject=fit, timesteps=(candidate.timesteps,), seed=asked.seed, progress=asked.progress)
-        found = one_run(place, chosen, candidate.timesteps, shared.setdefault(ann_stage(chosen), Statistics()))
-        if isinstance(found, Refusal):
-            return None
-        runs[candidate] = found
-        return trial(candidate, found)
-
-    steps, unit = ladder(goal.timesteps), granularity or "neuron"
-    reached = steps[-1]
-    for t in steps:
-        found = attempt(Candidate(method="matched", timesteps=t, granularity=unit))
-        dear = found is not None and goal.operations is not None and found.synaptic_operations > goal.operations
-        enough = found is not None and goal.max_drop is not None and found.drop <= goal.max_drop
-        if dear or enough:  # a longer T costs more
-            reached = t
-            break
-    around = sorted({reached, *[t for t in steps if t < reached][-1:]})
-    for candidate in variants(around, unit):
-        if granularity is None or candidate.granularity == granularity:
-            attempt(candidate)
-    trials = {candidate: trial(candidate, run) for candidate, run in runs.items()}
-    good = [c for c, found in trials.items() if meets(found, goal)]
-    if not good:
-        nearest = min(trials.values(), key=lambda found: found.drop, default=None)
-        best = f"the nearest is {shown(nearest)}" if nearest else "nothing converts"
-        raise FidelityError(f"no network meets {wording(goal)}; {best}", cure="ask for less, or give more samples")
-
-    def rank(candidate: Candidate) -> tuple[float, float]:
-        found = trials[candidate]
-        order = (found.synaptic_operations, found.drop)
-        return order if goal.max_drop is not None else order[::-1]
-
-    best_one = min(good, key=rank)
-    first = next(iter(runs.values()))
-    return (
-        best_one.recipe(whole=whole),
-        best_one.timesteps,
-        Search(
-            metric=first.curve.metric,
-            ann=first.curve.ann,
-            samples=len(held),
-            target=wording(goal),
-            trials=tuple(
-                msgspec.structs.replace(found, front=on_front(found, trials.values()), chosen=c == best_one)
-                for c, found in trials.items()
-            ),
-        ),
+    subject = replace(given, calibration=fitted, samples=held)
+    tried = Attempts(subject=subject, asked=asked, whole=whole, goal=goal)
+    tried.climb()
+    trials = {candidate: trial(candidate, run) for candidate, run in tried.runs.items()}
+    best, first = tried.best(trials), next(iter(tried.runs.values()))
+    marked = [
+        msgspec.structs.replace(found, front=on_front(found, trials.values()), chosen=candidate == best)
+        for candidate, found in trials.items()
+    ]
+    found = Search(
+        metric=first.curve.metric, ann=first.curve.ann, samples=len(held), target=wording(goal), trials=tuple(marked)
     )
+    return best.recipe(whole=whole), best.timesteps, found
 
 
 def trial(candidate: Candidate, run: MethodRun) -> Trial:
