@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -86,8 +87,18 @@ def shell(block: Block) -> None:
 
 
 def python(block: Block) -> None:
+    """As a reader runs it: from a file."""
     given(block.text)
-    exec(compile(block.text, str(block), "exec"), {})
+    path = Path(f"block_{block.line}.py").resolve()
+    path.write_text(block.text, encoding="utf-8")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.modules[path.stem], module
 
 
 def toml(block: Block) -> None:

@@ -41,7 +41,7 @@ FLOORS = (
 # fmt: on
 #: What may be imported inside a function, or for types only: slow or optional things, by who does so.
 LATE = {
-    "snncc": {"snncc.api"},  # the door opens when it is first used
+    "snncc": {"snncc.api", "snncc.bundles", "snncc.conversion", "snncc.data"},  # the door opens when it is first used
     "snncc.cli": {"snncc"},  # commands import what they run, so that --help is there at once
     "snncc.frontend.files.load": {"snncc.frontend.files.from_torch"},  # torch's exporter takes seconds
     "snncc.functions.torch.foreign": {"onnxruntime"},  # its source ships in model.py, which may do without

@@ -7,7 +7,7 @@ import functools
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
@@ -19,7 +19,7 @@ from snncc.bundles.assemble import contents, first_manifest, hashes, timings
 from snncc.bundles.bundle import Bundle, open_bundle, opened_bundle
 from snncc.bundles.manifest import Manifest, with_files
 from snncc.bundles.output import refuse_existing, write_folder, write_run
-from snncc.bundles.targets import UNIT_SPIKES, EmitOptions, Source, Target, emit_all
+from snncc.bundles.targets import UNIT_SPIKES, EmitOptions, Emitter, Source, emit_all, refuse_target
 from snncc.conversion import pipeline
 from snncc.conversion import recipe as recipes
 from snncc.conversion.request import AUTO, Asked, Progress, Request, chosen_recipe, quiet, resolved, subject
@@ -48,6 +48,7 @@ from snncc.simulation.paired import PairedExecutor
 from snncc.simulation.run import Simulation, simulation
 from snncc.study.comparison import compare as compare
 from snncc.study.search import search
+from snncc.training.run import finetune as finetune
 from snncc.zoo.run import batch as batch
 
 DEFAULT_METHOD = recipes.DEFAULT_METHOD
@@ -82,15 +83,22 @@ class Options(Asked):
     """The keywords of `convert`: those of `Asked`, what is emitted, and where the bundle goes.
 
     out: the bundle to write, by default NAME.snn here; force: one that exists is replaced. write=False: nothing is
-    written. emit: what is emitted besides the torch module. observe(index, pass, network, record) sees every pass.
+    written. emit: what is emitted besides the torch module; targets: a user's own, by name.
+    observe(index, pass, network, record) sees every pass.
     """
 
     out: Path | str | None = None
-    emit: Target = "torch"
+    emit: str = "torch"
     emit_options: EmitOptions | None = None
     force: bool = False
     write: bool = True
     observe: pipeline.Observer | None = None
+    targets: Mapping[str, Emitter] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse a target that does not exist, too."""
+        super().__post_init__()
+        refuse_target(self.emit, self.targets)
 
     @property
     def whole(self) -> str | None:
@@ -126,7 +134,8 @@ def convert(model: Model, asked: Options) -> Converted:
     (.npz, .npy, image folder or a `Dataset`); by default the .npz beside the model that has its name, else synthetic
     inputs, which manifest and report say. timesteps: the design T; by default 8, and for a method whose spikes end
     (qffs, zou) the step after which none fires any more. emit: what is emitted besides the torch module.
-    write=False returns the files without writing them. See `Options` for the rest.
+    write=False returns the files without writing them. passes, lowerings and targets of your own: docs/extend.md.
+    See `Options` for the rest.
 
     Raises ModelError, RecipeError, DataError, FidelityError, EmitError or BundleError; nothing is then written.
     """
@@ -165,7 +174,7 @@ def bundle_files(
         truth=given.truth,
         calibration=given.calibration,
     )
-    made = emit_all(("torch", asked.emit), source, asked.emit_options or EmitOptions())
+    made = emit_all(("torch", asked.emit), source, asked.emit_options or EmitOptions(), asked.targets)
     files, manifest = {**contents(given, network), **made.files}, first_manifest(request, outcome)
     about = manifest.samples
     report = make.first_report(network, manifest, given.truth, given.samples, about, hashes(files), asked.progress)

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from pathlib import PurePosixPath
+from typing import Literal, TypeAlias, get_args
 
 from snncc.ann.truth import Truth
 from snncc.backends.c.package import GOLDEN_SAMPLES, package
@@ -23,6 +24,7 @@ from snncc.integer.weights import Precision
 from snncc.ir.network import Network
 
 Target = Literal["torch", "integer", "onnx", "nir"]
+TARGETS = get_args(Target)
 #: The targets with unit spikes: a threshold per neuron can't be absorbed through a convolution.
 UNIT_SPIKES = ("integer", "nir")
 
@@ -68,9 +70,24 @@ class Emitted:
     integer: IntegerPart | None = None
 
 
-def emit_all(targets: Iterable[Target], source: Source, options: EmitOptions) -> Emitted:
-    """What several targets make of a network, put together."""
-    made = [emit_files(target, source, options) for target in dict.fromkeys(targets)]
+#: What a user's own target makes of a network; a file's path begins with the target's name and a slash.
+Emitter: TypeAlias = Callable[[Source, EmitOptions], Emitted]
+
+
+def refuse_target(target: str, own: Mapping[str, Emitter]) -> None:
+    """Raise EmitError for a target that does not exist, and for one of a user's own whose name is taken."""
+    if taken := [name for name in own if name in TARGETS]:
+        raise EmitError(f"there is a target {taken[0]} already", cure="give yours another name")
+    if target not in TARGETS and target not in own:
+        raise EmitError(f"there is no target {target!r}", cure=f"emit {', '.join((*TARGETS, *own))}")
+
+
+def emit_all(targets: Iterable[str], source: Source, options: EmitOptions, own: Mapping[str, Emitter]) -> Emitted:
+    """What several targets, ours and a user's own, make of a network, put together."""
+    made = [
+        own_files(target, source, options, own[target]) if target in own else emit_files(target, source, options)
+        for target in dict.fromkeys(targets)
+    ]
     return Emitted(
         files={name: data for one in made for name, data in one.files.items()},
         notes=tuple(dict.fromkeys(note for one in made for note in one.notes)),
@@ -78,7 +95,17 @@ def emit_all(targets: Iterable[Target], source: Source, options: EmitOptions) ->
     )
 
 
-def emit_files(target: Target, source: Source, options: EmitOptions) -> Emitted:
+def own_files(target: str, source: Source, options: EmitOptions, emitter: Emitter) -> Emitted:
+    """The files of a user's own target; raises EmitError for one that lies elsewhere in the bundle."""
+    made = emitter(source, options)
+    for name in made.files:
+        path = PurePosixPath(name)
+        if path.parts[0] != target or len(path.parts) < 2 or ".." in path.parts or str(path) != name:
+            raise EmitError(f"target {target} emits {name!r}", cure=f"let the path begin with {target}/")
+    return made
+
+
+def emit_files(target: str, source: Source, options: EmitOptions) -> Emitted:
     """The files of a target, and beside them the analog tail of the network, which is no part of them."""
     made, tail = target_files(target, source, options), source.network.analog_tail
     if target == "torch" or tail is None:
@@ -88,7 +115,7 @@ def emit_files(target: Target, source: Source, options: EmitOptions) -> Emitted:
     return replace(made, files={**made.files, f"{target}/analog_tail.onnx": model}, notes=(*made.notes, note))
 
 
-def target_files(target: Target, source: Source, options: EmitOptions) -> Emitted:
+def target_files(target: str, source: Source, options: EmitOptions) -> Emitted:
     """The files of a target; those of `torch` are part of every bundle. Raises EmitError for what it can't say."""
     network = source.network
     if target == "torch":
@@ -102,7 +129,7 @@ def target_files(target: Target, source: Source, options: EmitOptions) -> Emitte
         return integer_package(source, options)
     if target == "nir":
         return nir_package(source, options)
-    raise EmitError(f"there is no target {target!r}", cure="emit torch")
+    raise EmitError(f"there is no target {target!r}", cure=f"emit {', '.join(TARGETS)}")
 
 
 def integer_module(source: Source, options: EmitOptions) -> Emitted:

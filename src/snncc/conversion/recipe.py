@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import msgspec
@@ -36,6 +37,15 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     source: str
     summary: str
     passes: Annotated[tuple[PassEntry, ...], msgspec.Meta(min_length=1, max_length=100)]
+
+    @classmethod
+    def of(cls, method: str) -> Recipe:
+        """The recipe of a method that ships; raises RecipeError."""
+        return load_method(method)
+
+    def then(self, use: str, options: Mapping[str, Any] = MappingProxyType({}), *, name: str) -> Recipe:
+        """The recipe `name` with one more pass at its end, which may be one of your own."""
+        return msgspec.structs.replace(self, name=name, passes=(*self.passes, PassEntry(use=use, options={**options})))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +103,30 @@ def load_recipe(path: Path) -> Recipe:
     return recipe
 
 
-def steps(recipe: Recipe) -> tuple[Step, ...]:
+def with_own(passes: Sequence[Transform]) -> Mapping[str, Transform]:
+    """Our passes and a user's own, by name; raises RecipeError for a name that is taken."""
+    known = dict(BY_NAME)
+    for one in passes:
+        if not isinstance(one, Transform):
+            raise RecipeError(f"{one!r} is not a pass", cure="declare it with snncc.transform.transform")
+        if one.name in known:
+            raise RecipeError(f"there is a pass {one.name} already", cure="give yours another name")
+        known[one.name] = one
+    return known
+
+
+def steps(recipe: Recipe, known: Mapping[str, Transform] = BY_NAME) -> tuple[Step, ...]:
     """The passes of a recipe with their options; raises RecipeError for what does not exist, fit or come in order."""
     result, given = [], set[str]()
     for i, entry in enumerate(recipe.passes):
         where = f"recipe {recipe.name}, passes[{i}]"
-        if entry.use not in BY_NAME:
+        if entry.use not in known:
             raise RecipeError(
-                f"{where}: there is no pass {entry.use!r}", cure=nearest(entry.use, sorted(BY_NAME), "passes")
+                f"{where}: there is no pass {entry.use!r}", cure=nearest(entry.use, sorted(known), "passes")
             )
-        found = BY_NAME[entry.use]
+        found = known[entry.use]
         if missing := sorted(found.needs - given):
-            givers = [t.name for t in TRANSFORMS if missing[0] in t.gives]
+            givers = [t.name for t in known.values() if missing[0] in t.gives]
             raise RecipeError(
                 f"{where}: {entry.use} needs {missing[0]!r}, which no earlier pass gives",
                 cure=f"put {' or '.join(givers)} before it",
@@ -121,7 +143,9 @@ def depends_on_timesteps(chosen: Sequence[Step]) -> bool:
     return any(step.transform.uses_timesteps for step in chosen)
 
 
-def with_options(recipe: Recipe, changes: Sequence[tuple[str, str, Any]]) -> Recipe:
+def with_options(
+    recipe: Recipe, changes: Sequence[tuple[str, str, Any]], known: Mapping[str, Transform] = BY_NAME
+) -> Recipe:
     """The recipe with options set: (pass, option, value). Raises RecipeError when the recipe lacks the pass."""
     passes = list(recipe.passes)
     used = [entry.use for entry in passes]
@@ -135,7 +159,7 @@ def with_options(recipe: Recipe, changes: Sequence[tuple[str, str, Any]]) -> Rec
             if entry.use == name:
                 passes[i] = PassEntry(use=name, options={**entry.options, option: value})
     changed = msgspec.structs.replace(recipe, passes=tuple(passes))
-    steps(changed)
+    steps(changed, known)
     return changed
 
 
@@ -145,27 +169,24 @@ def centred(recipe: Recipe) -> tuple[str, str] | None:
     return next(((name, option) for e in recipe.passes if e.use == name and e.options.get(option, 0)), None)
 
 
-def granular_passes(recipe: Recipe) -> list[str]:
-    """The passes of a recipe that take a granularity of thresholds."""
-    return [
-        e.use for e in recipe.passes if e.use in BY_NAME and "granularity" in BY_NAME[e.use].options.__struct_fields__
-    ]
+def takers(recipe: Recipe, option: str, known: Mapping[str, Transform] = BY_NAME) -> list[str]:
+    """The passes of a recipe that take an option."""
+    used = dict.fromkeys(entry.use for entry in recipe.passes)
+    return [name for name in used if name in known and option in known[name].options.__struct_fields__]
 
 
-def with_levels(recipe: Recipe, levels: int) -> Recipe:
+def with_levels(recipe: Recipe, levels: int, known: Mapping[str, Transform] = BY_NAME) -> Recipe:
     """The recipe whose neurons emit up to `levels` spikes in one step. Raises RecipeError where none can."""
-    takers = [e.use for e in recipe.passes if e.use in BY_NAME and "levels" in BY_NAME[e.use].options.__struct_fields__]
-    if not takers:
+    if not (found := takers(recipe, "levels", known)):
         raise RecipeError(f"recipe {recipe.name} has no neuron with levels", cure="leave --levels out")
-    return with_options(recipe, [(name, "levels", levels) for name in dict.fromkeys(takers)])
+    return with_options(recipe, [(name, "levels", levels) for name in found], known)
 
 
-def with_granularity(recipe: Recipe, granularity: str) -> Recipe:
+def with_granularity(recipe: Recipe, granularity: str, known: Mapping[str, Transform] = BY_NAME) -> Recipe:
     """The recipe with the granularity of its thresholds set."""
-    takers = granular_passes(recipe)
-    if not takers:
+    if not (found := takers(recipe, "granularity", known)):
         raise RecipeError(f"recipe {recipe.name} has no pass with a granularity", cure="leave --granularity out")
-    return with_options(recipe, [(name, "granularity", granularity) for name in dict.fromkeys(takers)])
+    return with_options(recipe, [(name, "granularity", granularity) for name in found], known)
 
 
 def without_centres(recipe: Recipe) -> Recipe:

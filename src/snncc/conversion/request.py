@@ -22,9 +22,9 @@ from snncc.errors import UsageError
 from snncc.frontend.files.load import load as load_model
 from snncc.frontend.normal.normalize import normalize
 from snncc.frontend.normal.samples import Dims, samples_first
-from snncc.frontend.operators.lower import lowered_network
+from snncc.frontend.operators.lower import Own, lowered_network, refuse_known
 from snncc.ir.network import Network
-from snncc.transform.base import Context, Statistics
+from snncc.transform.base import Context, Statistics, Transform
 from snncc.transform.values import AnnValues
 
 #: The method that is none: `study.search` finds one.
@@ -59,6 +59,8 @@ class Asked:
     longest. options: (pass, option, value). levels: spikes that a neuron may emit at once. calib: data (.npz, .npy,
     image folder or a `Dataset`); by default the .npz beside the model that has its name, else synthetic inputs.
     timesteps: the design T; by default 8, and for a method whose spikes end the step after which none fires any more.
+    passes: a user's own, which a `Recipe` may name (a recipe file may not). lowerings: of operators that have none, by
+    operator or (domain, operator); onnxruntime must run such an operator, for the truth about the model is its.
     """
 
     method: str | None = None
@@ -74,6 +76,13 @@ class Asked:
     seed: int = 0
     batch_size: int = 64
     progress: Progress = quiet
+    passes: Sequence[Transform] = ()
+    lowerings: Own = field(default_factory=dict)
+
+    @property
+    def known(self) -> Mapping[str, Transform]:
+        """The passes that a `Recipe` may name; a recipe file names ours only."""
+        return recipes.with_own(self.passes)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
@@ -86,6 +95,8 @@ class Asked:
             raise UsageError("--max-drop and --max-operations are targets of a search", cure="add --method auto")
         if searching and (self.options or self.levels):
             raise UsageError("--method auto chooses options and levels", cure="leave --set and --levels out")
+        recipes.with_own(self.passes)
+        refuse_known(self.lowerings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,24 +148,25 @@ def chosen_recipe(asked: Asked, *, whole: str | None = None) -> tuple[Recipe, tu
     Raises RecipeError.
     """
     notes: tuple[str, ...] = ()
+    known = asked.known
     if isinstance(asked.recipe, Recipe):
         chosen = asked.recipe
     elif asked.recipe is not None:
         chosen = recipes.load_recipe(Path(asked.recipe))
     else:
         chosen = recipes.load_method(recipes.DEFAULT_METHOD if asked.method in (None, AUTO) else str(asked.method))
-    chosen, granularity = recipes.with_options(chosen, asked.options), asked.granularity
+    chosen, granularity = recipes.with_options(chosen, asked.options, known), asked.granularity
     if whole and not asked.recipe:
-        if granularity is None and recipes.granular_passes(chosen):
+        if granularity is None and recipes.takers(chosen, "granularity"):
             granularity, notes = "channel", (f"--emit {whole} without --granularity: one threshold per channel",)
         centred = recipes.centred(chosen)
         if centred and centred not in [(name, option) for name, option, _ in asked.options]:
             chosen = recipes.without_centres(chosen)
             notes += (f"--emit {whole}: whole spikes only, so {'.'.join(centred)} = 0",)
     if granularity:
-        chosen = recipes.with_granularity(chosen, granularity)
+        chosen = recipes.with_granularity(chosen, granularity, known)
     if asked.levels is not None:
-        chosen = recipes.with_levels(chosen, asked.levels)
+        chosen = recipes.with_levels(chosen, asked.levels, known)
     return chosen, notes
 
 
@@ -162,7 +174,7 @@ def subject(model: Path | onnx.ModelProto, asked: Asked) -> Subject:
     """Read and lower a model and find its data. Raises ModelError or DataError."""
     proto = load_model(model)
     prepared = samples_first(proto, asked.shapes)
-    network, truth = lowered_network(normalize(prepared)), Truth(prepared)
+    network, truth = lowered_network(normalize(prepared), asked.lowerings), Truth(prepared)
     beside = model.with_suffix(".npz") if isinstance(model, Path) else None
     calibration, samples = sources(asked.calib, beside, truth, asked.preprocessing or Preprocessing(), asked.seed)
     return Subject(
@@ -181,7 +193,7 @@ def resolved(given: Subject, recipe: Recipe, asked: Asked, timesteps: int | None
 
     To find that step the passes run once on the calibration samples, without being measured.
     """
-    steps, known = recipes.steps(recipe), timesteps or asked.timesteps
+    steps, known = recipes.steps(recipe, asked.known), timesteps or asked.timesteps
     request = Request(
         subject=given,
         recipe=recipe,

@@ -19,7 +19,6 @@ from snncc.ann.truth import Truth
 from snncc.bundles.bundle import Bundle
 from snncc.bundles.manifest import Manifest
 from snncc.bundles.output import write_run
-from snncc.bundles.targets import Target
 from snncc.data.dataset import Dataset
 from snncc.data.description import Samples
 from snncc.encoding import encode
@@ -117,7 +116,7 @@ def run_key(opened: Bundle, data: Dataset, **options: object) -> str:
     return digest.hexdigest()[:16]
 
 
-def with_notes(report: Report, target: Target, notes: Sequence[str]) -> Report:
+def with_notes(report: Report, target: str, notes: Sequence[str]) -> Report:
     """A bundle's report with what a target changed or left out, in place of what it said before."""
     by = f"emit {target}"
     lines = tuple(NoteLine(kind="approximation", node="", text=note, by=by) for note in notes)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 
-from snncc.errors import Problem, UnsupportedModel
+from snncc.errors import Problem, UnsupportedModel, UsageError
 from snncc.frontend.normal.growth import growth
 from snncc.frontend.normal.unflatten import unflattened
 from snncc.frontend.operators import (
@@ -95,6 +96,8 @@ def element_type(value: ir.Value) -> str:
 
 def well_typed(node: ir.Node, opset: int) -> Mapping[str, ir.Attr]:
     """The attributes of a node; raises Unsupported for one whose type is not that of the operator's definition."""
+    if node.domain not in ONNX_DOMAINS:
+        return node.attributes
     try:
         known: Mapping[str, Any] = onnx.defs.get_schema(node.op_type, opset, "").attributes
     except onnx.defs.SchemaError:
@@ -115,9 +118,22 @@ def attribute(value: ir.Attr) -> Any:
     return tuple(plain) if isinstance(plain, (list, tuple)) else plain
 
 
-def lowering_of(node: ir.Node) -> Lowering:
+#: Lowerings of a user's own, by operator or by (domain, operator).
+Own: TypeAlias = Mapping[str | tuple[str, str], Lowering]
+
+
+def refuse_known(own: Own) -> None:
+    """Raise UsageError for a lowering of an operator that has one."""
+    for key in own:
+        domain, operator = ("", key) if isinstance(key, str) else key
+        if domain in ONNX_DOMAINS and operator in LOWERINGS:
+            raise UsageError(f"{operator} has a lowering already", cure="lowerings are for operators that have none")
+
+
+def lowering_of(node: ir.Node, own: Own) -> Lowering:
     """The function that lowers a node; raises Unsupported where there is none."""
     function = LOWERINGS.get(node.op_type) if node.domain in ONNX_DOMAINS else None
+    function = function or own.get((node.domain, node.op_type)) or own.get(node.op_type)
     if function is None:
         where = f"operator of domain {node.domain}" if node.domain not in ONNX_DOMAINS else "operator"
         raise Unsupported(
@@ -130,8 +146,8 @@ def lowering_of(node: ir.Node) -> Lowering:
 class Lowerer:
     """One pass over the nodes of a graph."""
 
-    def __init__(self, model: ir.Model, *, batched: bool) -> None:
-        self.graph = model.graph
+    def __init__(self, model: ir.Model, own: Own, *, batched: bool) -> None:
+        self.graph, self.own = model.graph, own
         self.opsets = dict(model.opset_imports)
         opset = model.opset_imports.get("", 0) or model.opset_imports.get("ai.onnx", 0)
         self.builder = Builder(opset, growth(model))
@@ -158,8 +174,8 @@ class Lowerer:
         raise Unsupported(reason, cure="check the file with onnx.checker")
 
     def by_table(self, node: ir.Node) -> Node | list[Node | None]:
-        """One ONNX node by its entry in LOWERINGS."""
-        function = lowering_of(node)
+        """One ONNX node by its lowering."""
+        function = lowering_of(node, self.own)
         attributes = {name: attribute(a) for name, a in well_typed(node, self.builder.opset).items()}
         operands = [self.operand(v) for v in node.inputs]
         try:
@@ -182,7 +198,7 @@ class Lowerer:
             ]
         except Unsupported:
             if not exists(node):
-                lowering_of(node)  # an operator that nobody knows has no shape either: say the former
+                lowering_of(node, self.own)  # an operator that nobody knows has no shape either: say the former
             raise
         g.select(0) or g.select(1)
         mark = len(g.nodes)
@@ -254,29 +270,29 @@ class Lowerer:
         return finite_masks(Network(nodes=tuple(g.nodes), outputs=tuple(outputs), arrays=dict(g.arrays)).pruned())
 
 
-def lower(model: ir.Model) -> Lowered:
+def lower(model: ir.Model, own: Own = MappingProxyType({})) -> Lowered:
     """Lower a graph up to its analog tail, if it has one behind something that can spike."""
     if (cut := split(model)) is not None:
         front, tail, blob = cut
-        result = lower_whole(front)
+        result = lower_whole(front, own)
         if any(spikes(result.partial, node) for node in result.partial.nodes):
             partial = replace(result.partial, analog_tail=tail).with_arrays({tail.model: blob})
             network = None if result.network is None else partial
             return replace(result, network=network, partial=partial, nodes=result.nodes + tail.operators)
-    return lower_whole(model)
+    return lower_whole(model, own)
 
 
-def lower_whole(model: ir.Model) -> Lowered:
+def lower_whole(model: ir.Model, own: Own) -> Lowered:
     """Lower a graph, with its samples on an axis if every operator keeps one, else one sample at a time."""
     reason = None
-    lowerer = Lowerer(model, batched=True)
+    lowerer = Lowerer(model, own, batched=True)
     try:
         lowerer.run()
     except MixesSamples as mixes:
         reason = mixes.reason
         if (other := unflattened(model)) is not None:
-            return lower_whole(other)
-        lowerer = Lowerer(model, batched=False)
+            return lower_whole(other, own)
+        lowerer = Lowerer(model, own, batched=False)
         lowerer.run()
     count = sum(1 for _ in model.graph)
     partial = lowerer.network()
@@ -291,9 +307,9 @@ def lower_whole(model: ir.Model) -> Lowered:
     )
 
 
-def lowered_network(model: ir.Model) -> Network:
-    """The network of a graph; raises UnsupportedModel with every problem."""
-    result = lower(model)
+def lowered_network(model: ir.Model, own: Own = MappingProxyType({})) -> Network:
+    """The network of a graph, with lowerings of a user's own; raises UnsupportedModel with every problem."""
+    result = lower(model, own)
     if result.network is None:
         raise UnsupportedModel(result.problems)
     return result.network
