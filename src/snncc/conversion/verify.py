@@ -71,6 +71,22 @@ def jumps(net: Network, node: Node) -> bool:
     return isinstance(node, QuantizedRelu | Foreign)
 
 
+def deviation(net: Network, values: AnnValues, name: str, truth: Array, found: Array) -> Deviation:
+    """How far a value is off, relative to its largest magnitude."""
+    allowed = HALF_ROUNDING if truth.dtype == np.float16 else ROUNDING
+    expected, got = truth.astype(np.float64), found.astype(np.float64)
+    if expected.shape != got.shape:
+        return Deviation(error=float("inf"), node=name, allowed=ROUNDING)
+    finite = np.isfinite(expected)
+    if name in values.masked:  # what hides an entry is no scale for the others
+        finite &= np.abs(expected) < MASK / 2
+    scale = max(least_scale(net[name]), float(np.abs(expected[finite]).max(initial=0)))
+    off = np.abs(got[finite] - expected[finite]) / scale
+    if jumps(net, net[name]) and np.count_nonzero(off > allowed) <= MOVED * off.size:
+        return Deviation(error=0.0, node=name, allowed=allowed)
+    return Deviation(error=float(off.max(initial=0)), node=name, allowed=allowed)
+
+
 def ann_deviation(
     net: Network, values: AnnValues, feeds: Mapping[str, Array], like: Network | None = None
 ) -> Deviation:
@@ -88,24 +104,11 @@ def ann_deviation(
         truth = values.at_once(feed, names, original=True) if like is None else as_arrays(Engine(like).evaluate(feed))
         found = engine.evaluate(feed, {n: truth[n] for n in names})
         for name in names:
-            allowed = HALF_ROUNDING if truth[name].dtype == np.float16 else ROUNDING
-            expected, got = truth[name].astype(np.float64), found[name].cpu().numpy().astype(np.float64)
-            if expected.shape != got.shape:
-                return Deviation(error=float("inf"), node=name, allowed=ROUNDING)
-            if not expected.size:
-                continue
-            finite = np.isfinite(expected)
-            if name in values.masked:  # what hides an entry is no scale for the others
-                finite &= np.abs(expected) < MASK / 2
-            scale = max(least_scale(net[name]), float(np.abs(expected[finite]).max(initial=0)))
-            off = np.abs(got[finite] - expected[finite]) / scale
-            if jumps(net, net[name]) and np.count_nonzero(off > allowed) <= MOVED * off.size:
-                continue
-            error = float(off.max(initial=0))
-            if error / allowed > worst.error / worst.allowed:
-                worst = Deviation(error=error, node=name, allowed=allowed)
-            if error > 1e3 * allowed:
-                return Deviation(error=error, node=name, allowed=allowed)
+            one = deviation(net, values, name, truth[name], found[name].cpu().numpy())
+            if one.error > 1e3 * one.allowed:
+                return one
+            if one.error / one.allowed > worst.error / worst.allowed:
+                worst = one
     return worst
 
 

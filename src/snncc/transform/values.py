@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,14 +88,20 @@ class AnnValues:
         hidden = self.masked & found.keys()
         found |= {n: np.nan_to_num(found[n], nan=np.nan, posinf=MASK, neginf=-MASK) for n in hidden}
         if needed:
-            engine = Engine(self.network)
-            tensors = {name: engine.tensor(array) for name, array in found.items()}
-            for node in self.network.nodes:
-                if node.name in needed:
-                    inputs = [tensors[name] for name in node.inputs]
-                    tensors[node.name] = engine.plain(node, inputs, 1.0, self.truth.count(feeds), feeds)
-            found |= {name: tensors[name].numpy() for name in needed}
+            found |= self.derived(needed, found, feeds)
         return {name: found[name] for name in values}
+
+    def derived(
+        self, needed: Collection[str], known: Mapping[str, Array], feeds: Mapping[str, Array]
+    ) -> dict[str, Array]:
+        """The values of nodes, evaluated here from known ones."""
+        engine = Engine(self.network)
+        tensors = {name: engine.tensor(array) for name, array in known.items()}
+        for node in self.network.nodes:
+            if node.name in needed:
+                inputs = [tensors[name] for name in node.inputs]
+                tensors[node.name] = engine.plain(node, inputs, 1.0, self.truth.count(feeds), feeds)
+        return {name: tensors[name].numpy() for name in needed}
 
     def shared(self, name: str, found: Array) -> Array:
         """A value that the samples share, where onnxruntime has stacked it or given a copy for each."""

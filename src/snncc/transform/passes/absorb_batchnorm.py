@@ -43,9 +43,9 @@ def absorb_batchnorm(net: Network, ctx: Context) -> Network:
     """
     nodes: dict[str, Node] = {}
     arrays: dict[str, Array] = {}
+    gone: set[str] = set()
     for node in net.nodes:
-        found = absorbable(net, node) if isinstance(node, QuantizedRelu) else None
-        if found is None or not isinstance(node, QuantizedRelu):
+        if not isinstance(node, QuantizedRelu) or (found := absorbable(net, node)) is None:
             continue
         weighted, norm = found
         gamma, beta, mean, variance = (net.arrays[name].astype(np.float64) for name in norm.array_names())
@@ -68,5 +68,5 @@ def absorb_batchnorm(net: Network, ctx: Context) -> Network:
             ctx.note("information", norm.name, f"{flipped} of {gamma.size} channels have gamma < 0: signs flipped")
         if constant := int((~live).sum()):
             ctx.note("information", norm.name, f"{constant} of {gamma.size} channels have gamma = 0: constants")
-    gone = {n.inputs[0] for n in net.nodes if isinstance(n, QuantizedRelu) and n.name in nodes}
+        gone.add(norm.name)
     return net.rewrite(lambda n: [] if n.name in gone else nodes.get(n.name, n), arrays)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -97,6 +97,16 @@ class Matching:
         replay.done.add(neuron.name)
         return shift
 
+    def leave(self, node: Node, readers: Mapping[str, str]) -> None:
+        """Go on to the next layer: a function's output is simulated, and what no later one reads is let go."""
+        indices = range(len(self.replay.batches))
+        for index in () if isinstance(node, Neuron) else indices:
+            self.replay.simulate_end(node, index)
+        for index in indices:
+            self.ann.value(node.name, index)
+        self.replay.release(node.name, readers)
+        self.ann.release(node.name, readers)
+
 
 @transform(fidelity=Fidelity.EMPIRICAL, needs={"thresholds", "membrane"}, gives={"matched"}, uses_timesteps=True)
 def match_currents(
@@ -145,13 +155,7 @@ def match_currents(
         if isinstance(node, Neuron):
             shifts[node.name] = match_layer(work, node, weights, strength, rows, bias_rounds, search)
             remaining.discard(node.name)
-        else:
-            for index in range(len(work.replay.batches)):
-                work.replay.simulate_end(node, index)
-        for index in range(len(work.replay.batches)):
-            work.ann.value(node.name, index)
-        work.replay.release(node.name, readers)
-        work.ann.release(node.name, readers)
+        work.leave(node, readers)
     ctx.progress("matching currents", len(order), len(order))
     return with_shifts(net.with_arrays(work.changed), shifts)
 
