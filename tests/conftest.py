@@ -9,9 +9,19 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from thorough import THOROUGH
+
 # The same examples in every run and process: a failure can be repeated, and a busy machine fails no deadline.
 settings.register_profile("deterministic", derandomize=True, deadline=None, database=None, print_blob=True)
 settings.load_profile("deterministic")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what stands in THOROUGH."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.path.relative_to(here).as_posix() in THOROUGH:
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")

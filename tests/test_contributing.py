@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from code_blocks import ROOT, blocks
+from thorough import THOROUGH
 
 BLOCKS = [block for block in blocks("CONTRIBUTING.md") if block.language == "python"]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -36,6 +37,10 @@ def test_what_is_named_exists() -> None:
     for script in (ROOT / "scripts").iterdir():
         assert f"scripts/{script.name}" in TEXT
         assert os.access(script, os.X_OK), script
+
+
+def test_what_is_left_out_of_the_fast_tests_exists() -> None:
+    assert sorted(name for name in THOROUGH if not (ROOT / "tests" / name).is_file()) == []
 
 
 def test_ci_is_what_everybody_runs() -> None:

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Test files that together take more than some three seconds of a processor: what they hold counts as slow, so that
+the other tests run in two minutes (scripts/test --fast)."""
+
+THOROUGH = {
+    "backends/test_c_integrity.py",
+    "backends/test_c_package.py",
+    "backends/test_nir_simulators.py",
+    "backends/test_torch_module.py",
+    "cli/test_cli.py",
+    "cli/test_console.py",
+    "conformance/test_light.py",
+    "conformance/test_onnx.py",
+    "examples/test_deploy.py",
+    "examples/test_nir.py",
+    "execute/native/test_command.py",
+    "execute/native/test_early_native.py",
+    "execute/native/test_engine.py",
+    "execute/native/test_integers.py",
+    "execute/test_early_samples.py",
+    "execute/test_memory.py",
+    "integer/test_executor.py",
+    "integer/test_files.py",
+    "reports/report/test_browser.py",
+    "reports/report/test_page.py",
+    "simulation/test_early_exit.py",
+    "study/test_auto.py",
+    "study/test_compare.py",
+    "test_convergence.py",
+    "test_random_graphs.py",
+    "test_standins.py",
+    "training/test_finetune.py",
+    "transform/test_matched_robustness.py",
+    "transform/test_notes.py",
+    "zoo/test_batch.py",
+}
