@@ -28,11 +28,11 @@ from snncc.conversion import recipe
 from snncc.data.dataset import Dataset, Preprocessing, synthetic
 from snncc.errors import InvariantBroken
 from snncc.execute.torch.engine import Engine
-from snncc.execute.torch.network import MODULES
 from snncc.frontend.files.load import load
 from snncc.frontend.normal.normalize import normalize
 from snncc.frontend.normal.samples import samples_first
 from snncc.frontend.operators.lower import lowered_network
+from snncc.functions.torch.table import MODULES
 from snncc.ir.network import Network
 
 DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"
@@ -224,7 +224,7 @@ def test_bytes_are_the_same_in_every_process(written: Written) -> None:
         " for n, f in s.EXAMPLES.items()}\n"
         "import sys; sys.stdout.write(json.dumps(sources))"
     )
-    path = [str(Path(__file__).parent), str(Path(torch_runtime.__file__).parents[2])]
+    path = [str(Path(__file__).parent), str(Path(torch_runtime.__file__).parents[3])]
     for seed in ("1", "2"):
         env = {"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(path)}
         result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)

@@ -8,7 +8,7 @@ import pytest
 from small_networks import images, samples
 
 from snncc.execute import reference
-from snncc.functions.numpy.ops import convolution
+from snncc.functions.numpy.linear import convolution
 from snncc.integer.covariance import STEPS, input_covariances
 from snncc.ir.nodes import Conv
 from snncc.ir.schedule import Schedule

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snncc.errors import EmitError
-from snncc.functions.numpy import ops as numpy_ops
+from snncc.functions.numpy.linear import average_pool, convolution
 from snncc.ir.nodes import AveragePool, Conv, Node
 
 Array: TypeAlias = npt.NDArray[np.int64]
@@ -44,7 +44,7 @@ def divisors(node: AveragePool, source: Node) -> Array:
     """The divisor of each window, (1, 1, ...) where all are the same."""
     ones = np.ones((1, 1, *source.shape[2:]))
     total = window_sum(node, source, "")
-    count = numpy_ops.convolution(
+    count = convolution(
         ones,
         np.ones((1, 1, *node.kernel)),
         None,
@@ -53,7 +53,7 @@ def divisors(node: AveragePool, source: Node) -> Array:
         dilation=node.dilation,
         groups=1,
     )
-    found: Array = np.rint(count / numpy_ops.average_pool(ones, **node.call().options)).astype(np.int64)
+    found: Array = np.rint(count / average_pool(ones, **node.call().options)).astype(np.int64)
     return found[tuple(slice(0, 1) for _ in found.shape)] if (found == found.flat[0]).all() else found
 
 

@@ -3,7 +3,7 @@
 
 A node computes one value and is named after it; the name is the value's name in the ONNX file. A node is frozen
 data: arrays are referred to by name and live in `Network.arrays`. `call()` names the pure function that evaluates
-the node (the same name in `functions.torch.ops` and `functions.numpy.ops`), its arrays and its options.
+the node (by its name in the tables of `functions`), its arrays and its options.
 
 `shape` is the full shape for one sample; `batch` is the axis that carries the samples, or None. The extent of that
 axis is the number of entries *per sample* (1, unless the graph merged another axis into it), sample-major.

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snncc.functions.torch.ops import pad
+from snncc.functions.torch.linear import pad
 from snncc.ir.nodes import Conv, ConvTranspose, Linear
 
 Weighted = Conv | ConvTranspose | Linear

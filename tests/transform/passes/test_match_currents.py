@@ -14,7 +14,7 @@ import torch
 from small_models import Case, dataset, lowered, normal, parsed
 from snncc.conversion.recipe import BY_NAME
 from snncc.execute.torch.engine import Engine
-from snncc.functions.torch import ops as torch_ops
+from snncc.functions.torch import linear as torch_linear
 from snncc.ir.nodes import Conv, ConvTranspose, Linear
 from snncc.transform.features import as_coefficients, as_weight, patches, positions, ridge, targets, validated_ridge
 
@@ -35,11 +35,11 @@ def test_regression_on_patches_finds_the_weights(
     if transposed:
         w = torch.randn(4, 8 // groups, 3, 2).double()
         node: Any = ConvTranspose(**BASE, **options, output_padding=(1, 0) if stride == (2, 1) else (0, 0))
-        y = torch_ops.transposed_convolution(x, w, None, **options, output_padding=node.output_padding)
+        y = torch_linear.transposed_convolution(x, w, None, **options, output_padding=node.output_padding)
     else:
         w = torch.randn(8, 4 // groups, 3, 2).double()
         node = Conv(**BASE, **options)
-        y = torch_ops.convolution(x, w, None, **options)
+        y = torch_linear.convolution(x, w, None, **options)
     rows = torch.arange(positions(node, tuple(y.shape)))
     delta, intercept = ridge(patches(x, node, w, rows), targets(y + 3, node, rows), 1e-12)
     assert torch.allclose(as_weight(delta, node, w), w, atol=1e-9)
@@ -52,7 +52,7 @@ def test_regression_along_an_axis(axis: int) -> None:
     x = torch.randn(5, 4, 3, 6).double()
     w = torch.randn(7, x.shape[axis]).double()
     node = Linear(**BASE, axis=axis)
-    y = torch_ops.linear(x, w, None, axis=axis)
+    y = torch_linear.linear(x, w, None, axis=axis)
     rows = torch.arange(positions(node, tuple(y.shape)))
     delta, _ = ridge(patches(x, node, w, rows), targets(y, node, rows), 1e-12)
     assert torch.allclose(as_weight(delta, node, w), w, atol=1e-9)

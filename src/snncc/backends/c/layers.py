@@ -13,8 +13,8 @@ from snncc.backends.c.compilation import Compilation
 from snncc.backends.c.layout import EVENTS, Array, Buffer, BufferType, IndexMap, channels_last, smallest, strides
 from snncc.backends.c.program import Convolve, Fire, Pool
 from snncc.errors import EmitError
-from snncc.functions.numpy.ops import convolution
-from snncc.functions.numpy.ops import linear as linear_function
+from snncc.functions.numpy.linear import convolution
+from snncc.functions.numpy.linear import linear as linear_function
 from snncc.ir.nodes import IF, Conv, Differential, Linear, MaxPool, SignedIF
 from snncc.transform.rescale import along_channels
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snncc.backends.nir.graph import package
-from snncc.functions.numpy import ops as numpy_ops
+from snncc.functions.numpy.linear import convolution, windows
 
 Array = npt.NDArray[Any]
 
@@ -82,7 +82,7 @@ class NirMachine:
             case "Conv1d" | "Conv2d":
                 axes = node.weight.ndim - 2
                 padding = pair(node.padding, axes)
-                return numpy_ops.convolution(
+                return convolution(
                     x,
                     array("weight"),
                     array("bias"),
@@ -93,7 +93,7 @@ class NirMachine:
                 )
             case "AvgPool2d" | "SumPool2d" as kind:
                 kernel, stride, padding = (pair(getattr(node, k), 2) for k in ("kernel_size", "stride", "padding"))
-                view = numpy_ops.windows(x, 0.0, kernel=kernel, stride=stride, padding=padding * 2, dilation=(1, 1))
+                view = windows(x, 0.0, kernel=kernel, stride=stride, padding=padding * 2, dilation=(1, 1))
                 return np.asarray(view.mean(axis=(-2, -1)) if kind == "AvgPool2d" else view.sum(axis=(-2, -1)))
             case "Flatten":
                 begin, end = int(node.start_dim), int(node.end_dim)

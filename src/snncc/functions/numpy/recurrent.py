@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recurrent layers in plain NumPy: their definition. Names and options as in `torch_recurrent`.
+"""Recurrent layers in plain NumPy: their definition. Names and options as in `functions.torch.recurrent`.
 
 Each sequence of the batch runs on its own, as long as it is; `scan` does what the three cells have in common.
 """

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy.typing as npt
 
-from snncc.functions.numpy import corrected, ops, recurrent
+from snncc.functions.numpy import activations, corrected, linear, recurrent
 from snncc.functions.onnx.runtime import foreign
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -17,12 +17,12 @@ Array: TypeAlias = npt.NDArray[Any]
 FUNCTIONS: dict[str, Callable[..., Array]] = {
     f.__name__: f
     for f in (
-        ops.pad, ops.convolution, ops.transposed_convolution, ops.linear, ops.batch_norm, ops.affine,
-        ops.weighted_sum, ops.max_pool, ops.average_pool, ops.reduce_mean, ops.reduce_sum, ops.concatenate,
-        ops.take_slice, ops.reshape, ops.transpose, ops.expand, ops.relu, ops.clip, ops.leaky_relu,
-        ops.quantized_relu, recurrent.lstm, recurrent.gru, recurrent.rnn, corrected.erf, corrected.gelu,
-        corrected.divide_by_norm, corrected.local_response, corrected.gather_elements, corrected.grid_sample,
-        foreign,
+        linear.pad, linear.convolution, linear.transposed_convolution, linear.linear, linear.batch_norm, linear.affine,
+        linear.weighted_sum, linear.max_pool, linear.average_pool, linear.reduce_mean, linear.reduce_sum,
+        linear.concatenate, linear.take_slice, linear.reshape, linear.transpose, linear.expand, activations.relu,
+        activations.clip, activations.leaky_relu, activations.quantized_relu, recurrent.lstm, recurrent.gru,
+        recurrent.rnn, corrected.erf, corrected.gelu, corrected.divide_by_norm, corrected.local_response,
+        corrected.gather_elements, corrected.grid_sample, foreign,
     )
 }
 # fmt: on

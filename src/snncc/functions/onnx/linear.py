@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linear nodes and activations as ONNX nodes. Names and options as in `functions.numpy.ops`, which defines them.
+"""Linear nodes and pools as ONNX nodes. Names and options as in `functions.numpy.linear`, which defines them.
 
 Each function takes the graph, the IR node, its inputs by name and its arrays; `offset` is the value that multiplies
 the constants that it adds, None for 1. Windows are cut from an input that was padded before: what ONNX leaves to the
@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from snncc.functions.numpy import ops as numpy_ops
-from snncc.functions.numpy.ops import along
+from snncc.functions.numpy import linear as numpy_linear
+from snncc.functions.numpy.linear import along
 from snncc.functions.onnx.graph import Graph
 from snncc.neurons.node import Node
 
@@ -182,9 +182,9 @@ def average_pool(
         **window,
     }
     # The runtime divides by the whole window: what the mean of ones is then, and what it ought to be.
-    whole = numpy_ops.windows(inside, 0.0, kernel=kernel, ceil_mode=ceil_mode, **window)
+    whole = numpy_linear.windows(inside, 0.0, kernel=kernel, ceil_mode=ceil_mode, **window)
     found = whole.sum(axis=tuple(range(-len(kernel), 0))) / math.prod(kernel)
-    wanted: Any = numpy_ops.average_pool(inside, **counts)
+    wanted: Any = numpy_linear.average_pool(inside, **counts)
     factor = np.divide(wanted, found, out=np.ones_like(found), where=found > 0)
     return y if np.all(factor == 1) else g.op("Mul", y, factor)
 
@@ -226,25 +226,9 @@ def expand(g: Graph, node: Node, x: str, *, shape: Sequence[int]) -> str:
     return g.op("Expand", x, g.shape(1 if extent == -1 else extent for extent in shape))
 
 
-def relu(g: Graph, node: Node, x: str) -> str:
-    """max(x, 0)."""
-    return g.op("Relu", x)
-
-
-def clip(g: Graph, node: Node, x: str, *, low: float | None, high: float | None) -> str:
-    """min(max(x, low), high)."""
-    y = x if low is None else g.op("Max", x, low)
-    return y if high is None else g.op("Min", y, high)
-
-
-def leaky_relu(g: Graph, node: Node, x: str, slope: Array) -> str:
-    """x where x >= 0, slope x elsewhere."""
-    return g.where(g.op("GreaterOrEqual", x, 0.0, kind=bool), x, g.op("Mul", x, slope))
-
-
-def quantized_relu(
-    g: Graph, node: Node, x: str, step: Array, offset: Array, amplitude: Array, *, levels: int | None
+def lp_pool(
+    g: Graph, node: Node, x: str, *, p: int, kernel: Sequence[int], ceil_mode: bool, **window: Sequence[int]
 ) -> str:
-    """amplitude clip(floor((x + offset) / step), 0, levels)."""
-    count = g.op("Floor", g.op("Div", g.op("Add", x, offset), step))
-    return g.op("Mul", clip(g, node, count, low=0.0, high=levels), amplitude)
+    """(sum |x|^p)^(1/p) over each window."""
+    y = padded(g, node, x, 0.0, kernel=kernel, **window)
+    return g.op("LpPool", y, p=p, kernel_shape=kernel, strides=window["stride"], dilations=window["dilation"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Elementwise functions of `Operator` nodes in torch; names and definitions as in `numpy_elementwise`."""
+"""Elementwise functions of `Operator` nodes in torch."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions of `Operator` nodes that pick and place entries, in torch; names as in `numpy_indexing`."""
+"""Functions of `Operator` nodes that pick and place entries, in torch."""
 
 from __future__ import annotations
 

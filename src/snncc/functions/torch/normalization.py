@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Normalisations and nonlinear reductions of `Operator` nodes in torch; names as in `numpy_normalization`."""
+"""Normalisations and nonlinear reductions of `Operator` nodes in torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from snncc.functions.torch.ops import windows
+from snncc.functions.torch.linear import windows
 
 
 def standardize(x: Tensor, *, axes: Sequence[int], epsilon: float, outside: float = 0.0) -> Tensor:

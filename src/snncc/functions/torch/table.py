@@ -8,31 +8,32 @@ from collections.abc import Callable
 from torch import Tensor
 
 from snncc.functions.torch import (
+    activations,
     attention,
     elementwise,
     foreign,
-    functions,
     indexing,
+    linear,
     normalization,
-    ops,
     quantized,
     recurrent,
 )
 
 #: The modules, in the order in which `model.py` has their sources.
-MODULES = (ops, functions, recurrent, elementwise, normalization, indexing, attention, quantized, foreign)
+MODULES = (linear, activations, recurrent, elementwise, normalization, indexing, attention, quantized, foreign)
 # fmt: off
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     f.__name__: f
     for f in (
-        ops.pad, ops.convolution, ops.transposed_convolution, ops.linear, ops.batch_norm, ops.affine,
-        ops.weighted_sum, ops.max_pool, ops.average_pool, ops.reduce_mean, ops.reduce_sum, ops.concatenate,
-        ops.take_slice, ops.reshape, ops.transpose, ops.expand, ops.relu, ops.clip, ops.leaky_relu,
-        ops.quantized_relu, functions.multiply, functions.divide, functions.matmul, functions.sigmoid, functions.tanh,
-        functions.exp, functions.softmax, functions.log_softmax, functions.arg_max, functions.gather, functions.cast,
-        recurrent.lstm, recurrent.gru, recurrent.rnn, elementwise.erf, elementwise.gelu, elementwise.elu,
-        elementwise.selu, elementwise.celu, elementwise.softplus, elementwise.softsign, elementwise.mish,
-        elementwise.swish, elementwise.thresholded_relu, elementwise.shrink, elementwise.log, elementwise.square_root,
+        linear.pad, linear.convolution, linear.transposed_convolution, linear.linear, linear.batch_norm, linear.affine,
+        linear.weighted_sum, linear.max_pool, linear.average_pool, linear.reduce_mean, linear.reduce_sum,
+        linear.concatenate, linear.take_slice, linear.reshape, linear.transpose, linear.expand, activations.relu,
+        activations.clip, activations.leaky_relu, activations.quantized_relu, activations.multiply, activations.divide,
+        activations.matmul, activations.sigmoid, activations.tanh, activations.exp, activations.softmax,
+        activations.log_softmax, activations.arg_max, activations.gather, activations.cast, recurrent.lstm,
+        recurrent.gru, recurrent.rnn, elementwise.erf, elementwise.gelu, elementwise.elu, elementwise.selu,
+        elementwise.celu, elementwise.softplus, elementwise.softsign, elementwise.mish, elementwise.swish,
+        elementwise.thresholded_relu, elementwise.shrink, elementwise.log, elementwise.square_root,
         elementwise.reciprocal, elementwise.absolute, elementwise.power, elementwise.integer_power,
         elementwise.positive_power, elementwise.sine, elementwise.cosine, elementwise.tangent, elementwise.arc_sine,
         elementwise.arc_cosine, elementwise.arc_tangent, elementwise.hyperbolic_sine, elementwise.hyperbolic_cosine,

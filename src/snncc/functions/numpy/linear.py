@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stateless functions of the IR in plain NumPy: their definition, written for reading and not for speed.
+"""Linear nodes, and the maximum of a window, in plain NumPy: their definition, written for reading and not for speed.
 
-Names and options are those of `functions.torch.ops`; `offset` multiplies the constants that a function adds.
+`offset` multiplies the constants that a function adds.
 """
 
 from __future__ import annotations
@@ -243,23 +243,3 @@ def expand(x: Array, *, shape: Sequence[int]) -> Array:
     lead = len(shape) - x.ndim
     target = [x.shape[i - lead] if extent == -1 else extent for i, extent in enumerate(shape)]
     return np.broadcast_to(x, target)
-
-
-def relu(x: Array) -> Array:
-    """max(x, 0)."""
-    return np.maximum(x, 0)
-
-
-def clip(x: Array, *, low: float | None, high: float | None) -> Array:
-    """min(max(x, low), high)."""
-    return x if low is None and high is None else np.clip(x, low, high)
-
-
-def leaky_relu(x: Array, slope: Array) -> Array:
-    """x where x >= 0, slope x elsewhere."""
-    return np.where(x >= 0, x, x * slope)
-
-
-def quantized_relu(x: Array, step: Array, offset: Array, amplitude: Array, *, levels: int | None) -> Array:
-    """amplitude clip(floor((x + offset) / step), 0, levels)."""
-    return np.asarray(amplitude * np.clip(np.floor((x + offset) / step), 0, levels))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stateless functions of the IR in torch. The emitted module contains the sources of those it uses.
+"""Linear nodes, and the maximum of a window, in torch. The emitted module contains the sources of those it uses.
 
 `offset` multiplies the constants that a function adds: 1 while the input is on, 0 when it is off, or one number per
 row (shaped to broadcast) when steps are folded into the batch.
@@ -233,23 +233,3 @@ def transpose(x: Tensor, *, permutation: Sequence[int]) -> Tensor:
 def expand(x: Tensor, *, shape: Sequence[int]) -> Tensor:
     """Broadcast to a shape; -1 keeps an axis."""
     return x.expand(tuple(shape))
-
-
-def relu(x: Tensor) -> Tensor:
-    """max(x, 0)."""
-    return torch.relu(x)
-
-
-def clip(x: Tensor, *, low: float | None, high: float | None) -> Tensor:
-    """min(max(x, low), high)."""
-    return x if low is None and high is None else x.clamp(low, high)
-
-
-def leaky_relu(x: Tensor, slope: Tensor) -> Tensor:
-    """x where x >= 0, slope x elsewhere."""
-    return torch.where(x >= 0, x, x * slope)
-
-
-def quantized_relu(x: Tensor, step: Tensor, offset: Tensor, amplitude: Tensor, *, levels: int | None) -> Tensor:
-    """amplitude clip(floor((x + offset) / step), 0, levels)."""
-    return amplitude * torch.floor((x + offset) / step).clamp(0, levels)

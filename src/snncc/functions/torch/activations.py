@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The functions that `Operator` nodes name, in torch. The emitted module contains the sources of those it uses."""
+"""Activations, and the products, softmax and choices of attention and of classifiers, in torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,26 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+
+def relu(x: Tensor) -> Tensor:
+    """max(x, 0)."""
+    return torch.relu(x)
+
+
+def clip(x: Tensor, *, low: float | None, high: float | None) -> Tensor:
+    """min(max(x, low), high)."""
+    return x if low is None and high is None else x.clamp(low, high)
+
+
+def leaky_relu(x: Tensor, slope: Tensor) -> Tensor:
+    """x where x >= 0, slope x elsewhere."""
+    return torch.where(x >= 0, x, x * slope)
+
+
+def quantized_relu(x: Tensor, step: Tensor, offset: Tensor, amplitude: Tensor, *, levels: int | None) -> Tensor:
+    """amplitude clip(floor((x + offset) / step), 0, levels)."""
+    return amplitude * torch.floor((x + offset) / step).clamp(0, levels)
 
 
 def multiply(a: Tensor, b: Tensor) -> Tensor:

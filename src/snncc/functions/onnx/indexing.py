@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions that pick and place entries, as ONNX nodes. Names and options as in `functions.numpy.indexing`."""
+"""Functions that pick and place entries, as ONNX nodes."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ def whole(g: Graph, index: str) -> str:
 def gather(g: Graph, node: Node, x: str, index: str, *, axis: int) -> str:
     """The entries of x at `index` along an axis."""
     return g.op("Gather", x, whole(g, index), axis=axis)
+
+
+def arg_max(g: Graph, node: Node, x: str, *, axis: int, keepdims: bool, last: bool, largest: bool) -> str:
+    """Index of the largest (or smallest) entry along `axis`."""
+    operator = "ArgMax" if largest else "ArgMin"
+    return g.op(operator, x, kind=np.int64, axis=axis, keepdims=int(keepdims), select_last_index=int(last))
 
 
 def gather_elements(g: Graph, node: Node, x: str, index: str, *, axis: int) -> str:
@@ -81,13 +87,6 @@ def grid_sample(g: Graph, node: Node, x: str, grid: str, *, mode: str, padding_m
     )
 
 
-def bitwise(g: Graph, node: Node, a: str, b: str, *, kind: str) -> str:
-    """Of integers, bit by bit."""
-    if kind in ("left", "right"):
-        return g.op("BitShift", a, b, direction=kind.upper())
-    return g.op({"and": "BitwiseAnd", "or": "BitwiseOr", "xor": "BitwiseXor"}[kind], a, b)
-
-
 def max_unpool(g: Graph, node: Node, x: str, index: str, *, extents: Sequence[int]) -> str:
     """Zeros of `extents` per sample, x at the flat places `index` (which count on over samples)."""
     size = math.prod(extents[1:])
@@ -97,17 +96,6 @@ def max_unpool(g: Graph, node: Node, x: str, index: str, *, extents: Sequence[in
     places = g.op("Mod", g.op("Reshape", whole(g, index), rows), size)
     y = g.op("ScatterElements", zeros, places, g.op("Reshape", x, rows), axis=1)
     return g.op("Reshape", y, g.shape([-1, *extents[1:]]))
-
-
-def cumulative_product(g: Graph, node: Node, x: str, *, axis: int, exclusive: bool, reverse: bool) -> str:
-    """Running products along `axis`, one entry after the other."""
-    entries = g.several("Split", [x], (None,) * node.shape[axis], axis=axis, num_outputs=node.shape[axis])
-    order = entries[::-1] if reverse else entries
-    ones = g.op("Expand", g.constant(np.ones(1, g.kind(x))), g.op("Shape", order[0], kind=np.int64))
-    running = [ones] if exclusive else [order[0]]
-    for entry in order[:-1] if exclusive else order[1:]:
-        running.append(g.op("Mul", running[-1], entry))
-    return g.op("Concat", *(running[::-1] if reverse else running), axis=axis)
 
 
 def length_bias(
