@@ -23,7 +23,7 @@ from snncc.execute.torch.engine import Engine
 from snncc.execute.torch.session import Session
 from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.network import Network
-from snncc.ir.nodes import Neuron, Node, QuantizedRelu, SignedIF
+from snncc.ir.nodes import Neuron, Node, QuantizedRelu
 from snncc.ir.schedule import Schedule
 from snncc.transform.base import Context
 
@@ -65,7 +65,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 def certifiable(net: Network) -> bool:
     """Whether a network promises exact counts: an input that ends, and nothing but signed neurons that fire early."""
     neurons = [n for n in net.nodes if isinstance(n, Neuron) and n.name in net.varying]
-    exact = all(isinstance(n, SignedIF) and n.negative == "early" and n.levels == 1 for n in neurons)
+    exact = all(n.WHOLE and n.negative == "early" and n.at_once == 1 for n in neurons)
     return net.stage == "snn" and net.schedule.limit is not None and bool(neurons) and exact
 
 
@@ -74,7 +74,7 @@ def quantized_ann(net: Network) -> Network:
     duration, arrays = net.schedule.limit or 1, {}
 
     def change(node: Node) -> Node:
-        if not isinstance(node, SignedIF):
+        if not isinstance(node, Neuron):
             return node
         parts = {"step": node.threshold, "offset": node.v_init, "amplitude": node.amplitude}
         for key, source in parts.items():
@@ -110,7 +110,7 @@ class Counts:
         if len(active):
             self.silent = self.silent and int(active[-1]) < len(series) - 1
             self.last = max(self.last, self.begin + int(active[-1]) + 1)
-        if isinstance(node, SignedIF):
+        if isinstance(node, Neuron):
             counts = series.sum(0) / self.engine.arrays[node.amplitude]
             self.total[node.name] = self.total.get(node.name, 0) + counts
 
@@ -120,7 +120,7 @@ def settle(net: Network, feeds: Mapping[str, Array]) -> tuple[Counts, int]:
     """Simulate in float64 until a step without any event after the input has ended; and how many steps that took."""
     engine = Engine(net, dtype=torch.float64)
     counts = Counts(engine)
-    caps = [node.cap for node in net.nodes if isinstance(node, SignedIF)]
+    caps = [node.cap for node in net.nodes if isinstance(node, Neuron)]
     duration = net.schedule.limit or 1
     bound = duration + sum(c for c in caps if c) + 1 if all(caps) else LIMIT
     session = Session(
@@ -134,7 +134,7 @@ def settle(net: Network, feeds: Mapping[str, Array]) -> tuple[Counts, int]:
     return counts, t
 
 
-def named(node: SignedIF, at: tuple[int, ...], count: float, level: float) -> str:
+def named(node: Neuron, at: tuple[int, ...], count: float, level: float) -> str:
     """One mismatch in words."""
     axis = node.batch if node.batch is not None else -1
     index = [str(i % node.shape[j]) if j == axis else str(i) for j, i in enumerate(at)]
@@ -165,13 +165,13 @@ def certify(net: Network, ann: Network, batches: Iterable[Mapping[str, Array]]) 
             off = torch.nonzero(count != expected[name])
             mismatches += len(off)
             moved += int((count != before[name]).sum()) if name in before else 0
-            if len(off) and first is None and isinstance(node, SignedIF):
+            if len(off) and first is None and isinstance(node, Neuron):
                 at = tuple(int(i) for i in off[0])
                 first = named(node, at, float(count[at]), float(expected[name][at]))
     return Certificate(
         settled=None if still else settled,
         steps=steps,
-        neurons=sum(int(np.prod(n.shape)) for n in net.nodes if isinstance(n, SignedIF) and n.name in net.varying),
+        neurons=sum(int(np.prod(n.shape)) for n in net.nodes if isinstance(n, Neuron) and n.name in net.varying),
         samples=samples,
         mismatches=mismatches,
         moved=moved,

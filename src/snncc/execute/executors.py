@@ -17,7 +17,7 @@ from snncc.execute.torch.engine import Engine
 from snncc.execute.torch.layout import Run
 from snncc.ir.analysis import emitters
 from snncc.ir.network import Network
-from snncc.ir.nodes import CentredIF, Differential, Neuron, Spiking
+from snncc.ir.nodes import Differential, Neuron, Spiking
 from snncc.neurons.signed_if.step import resting_rate
 
 Array = npt.NDArray[Any]
@@ -65,11 +65,11 @@ class TorchExecutor:
         return counts_of(self.engine.run(feeds, timesteps, first_sample=first_sample, undecided=undecided))
 
 
-def deviations(y: Array, arrays: Mapping[str, Array], node: CentredIF, t: int) -> Array:
-    """The events of a centred neuron at step t: its output without the constant that flows beside its spikes."""
+def deviations(y: Array, arrays: Mapping[str, Array], node: Neuron, t: int) -> Array:
+    """The events of a neuron with an offset at step t: its output without the constant that flows beside its spikes."""
     amplitude = np.broadcast_to(arrays[node.amplitude], y.shape)
     counts = np.divide(y, amplitude, out=np.zeros_like(y), where=amplitude != 0)
-    return np.asarray(np.round(counts - resting_rate(arrays[node.centre], node.until, t)) * amplitude)
+    return np.asarray(np.round(counts - resting_rate(arrays[node.offset or ""], node.until, t)) * amplitude)
 
 
 def tallied(
@@ -127,7 +127,7 @@ class ReferenceExecutor:
                 values = machine.step()
                 emitted = {node.name: values[node.name] for node in sources}
                 for node in sources:
-                    if isinstance(node, CentredIF):
+                    if isinstance(node, Neuron) and node.offset is not None:
                         emitted[node.name] = deviations(values[node.name], machine.arrays, node, t)
                 yield values, emitted
 

@@ -18,20 +18,18 @@ from snncc.integer.pools import common_divisor, divisors, window_sum
 from snncc.integer.units import COARSENESS, Units
 from snncc.ir.network import Array
 from snncc.ir.nodes import (
-    IF,
     Affine,
     AveragePool,
-    CentredIF,
     Concat,
     Conv,
     Expand,
     Input,
     Linear,
+    Neuron,
     Node,
     Pad,
     Reduce,
     Reshape,
-    SignedIF,
     Slice,
     Sum,
     Transpose,
@@ -76,9 +74,9 @@ class Lowering(Units):
             self.put(msgspec.structs.replace(centred, shift=self.whole(centred, "shift", -zero)), scale)
             self.alias[node.name] = centred.name
 
-    def neuron(self, node: IF | SignedIF) -> None:
+    def neuron(self, node: Neuron) -> None:
         """Thresholds and initial potentials in units of the current."""
-        if isinstance(node, SignedIF) and node.negative == "at_zero":
+        if node.negative == "at_zero":
             raise EmitError(f"{node.name}: a tie at zero makes it oscillate", cure="convert_quantized.negative = early")
         source = self.net[node.inputs[0]]
         current = collapsed(self.scale(node))
@@ -100,7 +98,7 @@ class Lowering(Units):
         self.arrays["unit"] = np.ones((), np.int32)
         self.put(msgspec.structs.replace(node, **names), amplitude)
 
-    def finest(self, node: IF | SignedIF, unit: Array) -> Array:
+    def finest(self, node: Neuron, unit: Array) -> Array:
         """The unit that a neuron's membrane needs, shaped like `unit`: whole thresholds stay whole, others get fine."""
         threshold, v_init = (self.net.arrays[n].astype(np.float64) for n in (node.threshold, node.v_init))
         if all((np.rint(a) == a).all() for a in (threshold, v_init, unit)) and (threshold >= FINENESS).all():
@@ -170,7 +168,7 @@ class Lowering(Units):
         weighted = sum(name in self.real for name in node.inputs)
         unit = least / (BRANCH if weighted > 1 else 1)
         for reader in self.net.consumers[node.name]:
-            if isinstance(reader, IF | SignedIF):
+            if isinstance(reader, Neuron):
                 threshold = np.broadcast_to(self.net.arrays[reader.threshold], reader.shape).max(axes, keepdims=True)
                 unit = np.maximum(np.minimum(unit, self.finest(reader, unit)), threshold / COARSENESS)
         greatest = np.maximum.reduce([np.broadcast_to(t, node.shape) for t in terms]).max(axis=axes, keepdims=True)
@@ -228,6 +226,6 @@ class Lowering(Units):
         inner = getattr(node, "function", node)
         kind = getattr(inner, "op", type(inner).__name__)
         cure = "integers have linear layers, max pools and the neurons if and signed_if"
-        if isinstance(node, CentredIF):
+        if isinstance(node, Neuron) and node.offset is not None:
             cure = "convert with --emit integer, or --set minimize_threshold_error.centre=0"
         raise EmitError(f"{node.name}: {kind} has no integer form", cure=cure)

@@ -16,7 +16,7 @@ import numpy as np
 from snncc.errors import EmitError
 from snncc.execute.reference import evaluate_function
 from snncc.ir.network import Array, Network
-from snncc.ir.nodes import IF, Affine, Concat, Conv, Differential, Input, Linear, Node, SignedIF, Sum
+from snncc.ir.nodes import Affine, Concat, Conv, Differential, Input, Linear, Neuron, Node, Sum
 
 INT16, INT32 = np.iinfo(np.int16), np.iinfo(np.int32)
 
@@ -110,7 +110,7 @@ class Analysis:
             case Input():
                 byte = Interval(np.zeros(node.shape), np.full(node.shape, 255.0))
                 return Bounds(byte, byte * self.steps_on, steady=True)
-            case IF() | SignedIF():
+            case Neuron():
                 return self.neuron(node, inputs[0])
             case Conv() | Linear() | Affine() | Sum():
                 return self.linear(node, inputs)
@@ -173,7 +173,7 @@ class Analysis:
         total = self.weighted_sum(node, [b.total for b in inputs]) + (each * self.steps_on).hull()
         return Bounds(step, total)
 
-    def neuron(self, node: IF | SignedIF, current: Bounds) -> Bounds:
+    def neuron(self, node: Neuron, current: Bounds) -> Bounds:
         """The membrane u = v_init + S - n threshold, the count n, and the spikes.
 
         While u is at or above the threshold the neuron fires m spikes at each step, while it is below 0 and n > 0 as
@@ -181,8 +181,8 @@ class Analysis:
         """
         theta, start = self.arrays[node.threshold], self.arrays[node.v_init]
         steps, alive = self.timesteps, theta > 0
-        most = node.burst if isinstance(node, IF) else node.levels
-        cap = node.cap if isinstance(node, SignedIF) else None
+        most = node.at_once
+        cap = node.cap
         count = np.broadcast_to(alive * float(min(most * steps, cap or most * steps)), node.shape)
         low, high = np.minimum(current.step.low, 0), np.maximum(current.step.high, 0)
         down, up = np.minimum(current.total.low, 0), np.maximum(current.total.high, 0)
@@ -192,7 +192,7 @@ class Analysis:
         highest = np.maximum(start, theta - 1) + excess(rise, high, most * theta)
         if cap is not None:
             highest = np.maximum(highest, start + up - cap * theta)
-        if isinstance(node, SignedIF):
+        if node.negative:
             silent = 1 - theta if node.negative == "signed" else np.zeros_like(theta)
             lowest = np.minimum(start + down, np.where(alive, silent - excess(-fall, -low, most * theta), 0))
         elif node.reset == "zero":
@@ -203,7 +203,7 @@ class Analysis:
         highest, lowest = np.where(alive, highest, start + up), np.where(alive, lowest, start + down)
         self.write(node.name, "membrane", Interval(lowest + low, highest + high))
         self.write(node.name, "count", Interval(np.zeros_like(count), count))
-        negative = -1.0 * most if isinstance(node, SignedIF) else 0.0
+        negative = -1.0 * most if node.negative else 0.0
         spikes = np.broadcast_to(alive * float(most), node.shape)
         least = np.broadcast_to(alive * negative, node.shape)
         return Bounds(Interval(least, spikes), Interval(np.zeros_like(count), count))

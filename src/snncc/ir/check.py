@@ -7,7 +7,6 @@ from snncc.errors import InvariantBroken
 from snncc.ir.network import Network
 from snncc.ir.nodes import (
     ACTIVATIONS,
-    IF,
     LINEAR_NODES,
     AveragePool,
     BatchNorm,
@@ -16,10 +15,10 @@ from snncc.ir.nodes import (
     Foreign,
     Input,
     MaxPool,
+    Neuron,
     Node,
     Operator,
     Repeat,
-    SignedIF,
     Spiking,
 )
 
@@ -30,7 +29,7 @@ REAL = (Repeat, ConvTranspose, BatchNorm, AveragePool)
 LEGAL: dict[str, tuple[type[Node], ...]] = {
     "ann": (Input, *LINEAR_NODES, *ACTIVATIONS, MaxPool, Operator, Foreign, Differential),
     "snn": (Input, *(kind for kind in LINEAR_NODES if kind is not BatchNorm), Operator, Differential, Spiking),
-    "integer": (Input, *(kind for kind in LINEAR_NODES if kind not in REAL), Differential, IF, SignedIF),
+    "integer": (Input, *(kind for kind in LINEAR_NODES if kind not in REAL), Differential, Neuron),
 }
 
 
@@ -57,6 +56,8 @@ def check(net: Network, after: str) -> None:
             continue
         if not isinstance(node, LEGAL[net.stage]):
             raise broken(f"{type(node).__name__} {node.name} may not stand in the {net.stage} stage")
+        if net.stage == "integer" and isinstance(node, Neuron) and not node.WHOLE:
+            raise broken(f"{type(node).__name__} {node.name} has no form in whole numbers")
         if net.stage == "snn" and isinstance(node, Operator) and not net.is_linear(node):
             raise broken(f"{node.op} {node.name} is not linear and has no differential form")
         if net.stage == "integer" and (real := [n for n in node.array_names() if net.arrays[n].dtype.kind != "i"]):

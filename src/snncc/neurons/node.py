@@ -163,14 +163,34 @@ class Neuron(Spiking, frozen=True, kw_only=True):
         return False
 
     @property
-    def at_once(self) -> int:
-        """The most spikes of one sign in a step."""
+    def levels(self) -> int:
+        """How many sizes a spike of one sign may have."""
         return 1
 
     @property
-    def most(self) -> int | None:
+    def at_once(self) -> int:
+        """The most spikes of one sign in a step, in units of the amplitude."""
+        return self.levels
+
+    @property
+    def resolution(self) -> int:
+        """Into how many levels its threshold divides the largest activation."""
+        return 1
+
+    @property
+    def cap(self) -> int | None:
         """The most net spikes that it ever emits; None without such a limit."""
         return None
+
+    @property
+    def reset(self) -> str:
+        """What a spike does to the membrane potential: "subtract" the threshold, or set it to "zero"."""
+        return "subtract"
+
+    @property
+    def negative(self) -> str:
+        """When it takes a spike back: u < 0 "early", u <= 0 "at_zero", u <= -threshold "signed", or "" for never."""
+        return ""
 
     @property
     def free(self) -> bool:
@@ -178,9 +198,34 @@ class Neuron(Spiking, frozen=True, kw_only=True):
         return False
 
     @property
+    def offset(self) -> str | None:
+        """The array of counts that flow as a constant beside its spikes in the first `until` steps, if any do."""
+        return None
+
+    @property
+    def until(self) -> int:
+        """For how many steps the offset flows."""
+        return 0
+
+    @property
     def shared(self) -> str:
         """Whose currents its threshold follows: "" (its own), those of the "sample" or of the whole "batch"."""
         return ""
+
+    @property
+    def slope(self) -> str | None:
+        """The array of factors that negative values get, if any."""
+        return None
+
+    @property
+    def compiled(self) -> str | None:
+        """Which kind of step of scan.c it is, lower case; None where only the scan in torch has it."""
+        return None
+
+    @property
+    def spikes_in_c(self) -> str | None:
+        """The spikes of a step in C, by its step.h, from v, at (the threshold) and had; None where it has no text."""
+        return None
 
     def options(self) -> dict[str, Any]:
         """What the scan takes by name: the neuron's own fields."""

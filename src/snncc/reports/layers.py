@@ -25,12 +25,11 @@ from snncc.execute.torch.session import Session
 from snncc.execute.torch.synchronous import Synchronous
 from snncc.ir.classes import node_class
 from snncc.ir.network import Network
-from snncc.ir.nodes import Affine, LeakyIF, MultiThreshold, Neuron, Node
+from snncc.ir.nodes import Affine, Neuron, Node
 from snncc.reports.document import Layer, Raster, rounded
 from snncc.reports.statistics import LayerSums
 
 Array = npt.NDArray[Any]
-TWO_SIDED = (LeakyIF, MultiThreshold)
 RASTER_NEURONS = 48
 RASTER_STEPS = 64
 RASTER_LAYERS = 3
@@ -44,7 +43,8 @@ def ann_values(net: Network, truth: Truth, names: Sequence[str], feeds: Mapping[
             if isinstance(reader, Affine) and reader.name in truth.names:
                 shifts[name] = reader
     # A two-sided neuron that the ANN does not have stands for the value in front of it.
-    relays = {n: net[n].inputs[0] for n in names if n not in truth.names and isinstance(net[n], TWO_SIDED)}
+    added = [node for n in names if n not in truth.names and isinstance(node := net[n], Neuron)]
+    relays = {node.name: node.inputs[0] for node in added if node.TWO_SIDED}
     relays = {name: source for name, source in relays.items() if source in truth.names}
     known = sorted(
         {*(n for n in names if n in truth.names), *(r.name for r in shifts.values()), *relays.values()},

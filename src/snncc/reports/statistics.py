@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snncc.ir.network import Network
-from snncc.ir.nodes import SOURCES, CentredIF, Differential, LeakyIF, Neuron, Node
+from snncc.ir.nodes import SOURCES, Differential, LeakyIF, Neuron, Node
 from snncc.reports.document import Histogram, Layer, Spread, rounded
 
 Array = npt.NDArray[Any]
@@ -27,18 +27,17 @@ def kind_of(node: Node) -> str:
 
 def most_at_once(node: Node) -> int:
     """The spikes that a neuron may emit in one step."""
-    return int(getattr(node, "levels", getattr(node, "burst", 1)))
+    return node.at_once if isinstance(node, Neuron) else 1
 
 
 def largest_value(net: Network, node: Node, timesteps: int) -> Array | None:
     """What a neuron emits at most in T steps, as a mean; None where there is no such limit."""
     if not isinstance(node, Neuron):
         return None
-    spikes, cap = timesteps * most_at_once(node), getattr(node, "cap", None)
-    count = spikes if cap is None else min(cap, spikes)
-    if isinstance(node, CentredIF):
-        count = count + net.arrays[node.centre].astype(np.float64)
-    return net.arrays[node.amplitude].astype(np.float64) * count / net.schedule.divisor(timesteps)
+    count: Any = timesteps * node.at_once if node.cap is None else min(node.cap, timesteps * node.at_once)
+    if node.offset is not None:
+        count = count + net.arrays[node.offset].astype(np.float64)
+    return np.asarray(net.arrays[node.amplitude].astype(np.float64) * count / net.schedule.divisor(timesteps))
 
 
 def spread(thresholds: Array) -> Spread:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from snncc.execute.torch.replay import AnnReplay, Replay
-from snncc.ir.nodes import CentredIF, LeakyIF, Neuron, SignedIF
+from snncc.ir.nodes import Neuron
 
 #: What thresholds are multiplied by; of equals the first is taken.
 FACTORS = (1.0, 0.85, 1.2, 1.4)
@@ -19,8 +19,7 @@ RESTS = (2, 0, 4)
 
 def searchable(neuron: Neuron) -> bool:
     """Whether the threshold is free: spikes carry it, and no count depends on it."""
-    free = isinstance(neuron, CentredIF | LeakyIF) or (isinstance(neuron, SignedIF) and neuron.cap is None)
-    return free and neuron.threshold == neuron.amplitude
+    return neuron.free and neuron.threshold == neuron.amplitude
 
 
 def candidates(
@@ -30,12 +29,12 @@ def candidates(
     for factor in FACTORS:
         threshold = arrays[neuron.threshold] * factor
         scaled = {neuron.threshold: threshold, neuron.v_init: arrays[neuron.v_init] * factor}
-        if not isinstance(neuron, CentredIF):
+        if neuron.offset is None:
             yield scaled
             continue
         rate = torch.where(threshold > 0, mean / threshold, 0)
         for steps in dict.fromkeys(min(rest, timesteps) for rest in RESTS):
-            yield {**scaled, neuron.centre: torch.round(steps * rate)}
+            yield {**scaled, neuron.offset: torch.round(steps * rate)}
 
 
 def best_arrays(neuron: Neuron, replay: Replay, ann: AnnReplay, axis: int, samples: int) -> dict[str, Tensor]:

@@ -17,7 +17,6 @@ import numpy as np
 from snncc.errors import EmitError
 from snncc.ir.network import Array, Network, frozen
 from snncc.ir.nodes import (
-    IF,
     Affine,
     AveragePool,
     Concat,
@@ -34,7 +33,6 @@ from snncc.ir.nodes import (
     Pad,
     Reduce,
     Reshape,
-    SignedIF,
     Slice,
     Sum,
     Transpose,
@@ -79,7 +77,7 @@ class Rescaling:
         match node:
             case Input():
                 self.put(node, np.ones(()))
-            case IF() | SignedIF():
+            case Neuron() if node.WHOLE:
                 self.neuron(node)
             case Conv() | ConvTranspose() | Linear():
                 self.weighted(node)
@@ -134,7 +132,7 @@ class Rescaling:
             self.vector(node, scale, min(1, rank - 1), what)
         return kept
 
-    def neuron(self, node: IF | SignedIF) -> None:
+    def neuron(self, node: Neuron) -> None:
         """threshold / scale of the current, v_init / scale; unit spikes."""
         current = collapsed(self.scale(node))
         threshold, v_init = self.net.arrays[node.threshold] / current, self.net.arrays[node.v_init] / current

@@ -10,7 +10,7 @@ import numpy as np
 
 from snncc.calibrate.statistics import Request
 from snncc.ir.network import Array, Network
-from snncc.ir.nodes import IF, Clip, LeakyIF, Neuron
+from snncc.ir.nodes import Clip, Neuron
 from snncc.transform.base import Context, Granularity
 
 
@@ -19,16 +19,11 @@ def neurons(net: Network) -> list[Neuron]:
     return [node for node in net.nodes if isinstance(node, Neuron)]
 
 
-def levels_of(node: Neuron) -> int:
-    """How many spikes the neuron may emit in one step."""
-    return 1 if isinstance(node, IF) else getattr(node, "levels", 1)
-
-
 def activation_requests(net: Network, ctx: Context, granularity: Granularity) -> dict[str, Request]:
-    """For each neuron the request for its ANN activation; for a leaky one for its pre-activation's magnitude."""
-    leaky = {node.name for node in neurons(net) if isinstance(node, LeakyIF)}
-    sources = {node.name: node.inputs[0] if node.name in leaky else node.name for node in neurons(net)}
-    return {name: ctx.request(value, granularity, absolute=name in leaky) for name, value in sources.items()}
+    """For each neuron the request for its ANN activation; for a two-sided one for its pre-activation's magnitude."""
+    two_sided = {node.name for node in neurons(net) if node.TWO_SIDED}
+    sources = {node.name: node.inputs[0] if node.name in two_sided else node.name for node in neurons(net)}
+    return {name: ctx.request(value, granularity, absolute=name in two_sided) for name, value in sources.items()}
 
 
 def capped(level: Array, ctx: Context, name: str) -> Array:
@@ -43,7 +38,7 @@ def with_thresholds(net: Network, ctx: Context, levels: Mapping[str, Array]) -> 
     changed: list[Neuron] = []
     for node in neurons(net):
         level = capped(levels[node.name], ctx, node.name)
-        threshold = np.maximum(level, 0).astype(np.float32) / np.float32(levels_of(node))
+        threshold = np.maximum(level, 0).astype(np.float32) / np.float32(node.resolution)
         if dead := int(np.count_nonzero(threshold == 0)):
             ctx.note("information", node.name, f"{dead} of {threshold.size} thresholds are 0: never active, never fire")
         name = f"{node.name}/threshold"

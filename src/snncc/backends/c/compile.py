@@ -20,7 +20,7 @@ from snncc.errors import EmitError
 from snncc.execute.reference import evaluate_function
 from snncc.integer.widths import Width
 from snncc.ir.network import Network
-from snncc.ir.nodes import IF, Affine, Concat, Conv, Differential, Input, Linear, MaxPool, Node, Reduce, SignedIF, Sum
+from snncc.ir.nodes import Affine, Concat, Conv, Differential, Input, Linear, MaxPool, Neuron, Node, Reduce, Sum
 
 #: Outputs up to this many get the table that proves when the leader cannot be overtaken.
 COMPARED = 32
@@ -91,7 +91,7 @@ class Compiler(Compilation):
             self.concatenate(node)
         elif isinstance(node, FUSED):
             self.maps[node.name] = self.accumulate(node)
-        elif isinstance(node, IF | SignedIF):
+        elif isinstance(node, Neuron) and node.WHOLE:
             self.emit(node, *neuron(self, node))
         elif isinstance(node, Differential) and isinstance(node.function, MaxPool) and node.direct:
             self.emit(node, *max_pool(self, node))

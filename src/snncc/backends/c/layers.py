@@ -15,7 +15,7 @@ from snncc.backends.c.program import Convolve, Fire, Pool
 from snncc.errors import EmitError
 from snncc.functions.numpy.linear import convolution
 from snncc.functions.numpy.linear import linear as linear_function
-from snncc.ir.nodes import IF, Conv, Differential, Linear, MaxPool, SignedIF
+from snncc.ir.nodes import Conv, Differential, Linear, MaxPool, Neuron
 from snncc.transform.rescale import along_channels
 
 Pair = tuple[int, int]
@@ -175,7 +175,7 @@ def index_strides(index: IndexMap, axis: int, rows: int, inputs: int) -> tuple[i
     return max(1, found[1]), 1, max(1, found[0])
 
 
-def neuron(compiler: Compilation, node: IF | SignedIF) -> tuple[IndexMap, Fire]:
+def neuron(compiler: Compilation, node: Neuron) -> tuple[IndexMap, Fire]:
     """A layer of neurons on the buffer of its current."""
     arrays, number = compiler.network.arrays, compiler.number[node.name]
     if not (arrays[node.amplitude] == 1).all():
@@ -194,11 +194,9 @@ def neuron(compiler: Compilation, node: IF | SignedIF) -> tuple[IndexMap, Fire]:
         flat[where.ravel()] = np.broadcast_to(arrays[name], node.shape).ravel()
         return flat
 
-    signed = isinstance(node, SignedIF)
-    levels = node.levels if isinstance(node, SignedIF) else node.burst
+    signed, levels = bool(node.negative), node.at_once
     threshold, v_init = by_entry(node.threshold), by_entry(node.v_init)
     membrane = smallest(*compiler.proved(node.name, "membrane"), TOTALS, node.name)
-    cap = node.cap if isinstance(node, SignedIF) else None
     count = smallest(*compiler.proved(node.name, "count"), COUNTS, node.name) if signed else None
     events = smallest(-levels if signed else 0, levels, EVENTS, node.name)
     spikes = compiler.keep(Buffer(name=f"spikes_{number}", type=events, size=size, lifetime="step"))
@@ -208,12 +206,10 @@ def neuron(compiler: Compilation, node: IF | SignedIF) -> tuple[IndexMap, Fire]:
         sources=(current.buffer,),
         threshold=compiler.blob.table(threshold),
         v_init=compiler.blob.table(v_init),
-        negative={"early": "SNN_EARLY", "signed": "SNN_SIGNED"}[node.negative]
-        if isinstance(node, SignedIF)
-        else "SNN_POSITIVE",
-        reset_to_zero=isinstance(node, IF) and node.reset == "zero",
+        negative={"": "SNN_POSITIVE", "early": "SNN_EARLY", "signed": "SNN_SIGNED"}[node.negative],
+        reset_to_zero=node.reset == "zero",
         levels=levels,
-        cap=cap,
+        cap=node.cap,
         membrane=compiler.keep(Buffer(name=f"membrane_{number}", type=membrane, size=size, lifetime="run")),
         count=count and compiler.keep(Buffer(name=f"count_{number}", type=count, size=size, lifetime="run")),
         gated=current.buffer.lifetime == "input",

@@ -13,7 +13,7 @@ import numpy as np
 
 from snncc.errors import UsageError
 from snncc.ir.network import Array, Network
-from snncc.ir.nodes import IF, Affine, AveragePool, Conv, Input, Linear, Node, Reduce, Reshape, Sum
+from snncc.ir.nodes import Affine, AveragePool, Conv, Input, Linear, Neuron, Node, Reduce, Reshape, Sum
 
 if TYPE_CHECKING:
     import nir
@@ -102,7 +102,7 @@ class GraphWriter:
         match node:
             case Input():
                 return nir.Input(input_type=np.array(node.shape[1:]))
-            case IF():
+            case Neuron():
                 threshold = self.full(node.threshold, node)
                 threshold = np.where(threshold > 0, threshold, np.float32(NEVER))
                 ones = np.ones_like(threshold)

@@ -30,7 +30,6 @@ from snncc.ir.nodes import (
     Operator,
     Reduce,
     Reshape,
-    SignedIF,
     Sum,
 )
 from snncc.transform.passes.absorb_amplitudes import with_unit_spikes
@@ -48,14 +47,16 @@ LOWERINGS: Mapping[Lowering, str] = {
 
 def neuron_needs(net: Network, node: Node) -> Iterator[Lowering]:
     """The lowerings without which NIR cannot say a neuron."""
-    if max(getattr(node, "burst", 1), getattr(node, "levels", 1)) > 1:
+    if not isinstance(node, Neuron):
+        return
+    if node.at_once > 1:
         yield "single-spike"
-    if isinstance(node, SignedIF):
-        yield "unsigned"
-    if isinstance(node, IF | SignedIF):
+    if node.WHOLE:
+        if node.negative:
+            yield "unsigned"
         if np.any(net.arrays[node.v_init]):
             yield "zero-start"
-        if isinstance(node, SignedIF) or node.reset == "subtract":
+        if node.reset == "subtract":
             yield "hard-reset"
         yield "strict-threshold"
 
@@ -72,8 +73,10 @@ def unsayable(net: Network, node: Node) -> str | None:
     kind = inner.op if isinstance(inner, Operator) else type(inner).__name__
     if node.batch != 0 or node.shape[0] != 1:
         return "NIR knows one sample at a time, and this value does not have its samples on axis 0"
+    if isinstance(node, Neuron):
+        return None if node.WHOLE else f"NIR has no {kind} neuron"
     match node:
-        case Input() | IF() | SignedIF():
+        case Input():
             return None
         case Conv():
             if len(node.shape) not in (3, 4):
@@ -108,8 +111,6 @@ def unsayable(net: Network, node: Node) -> str | None:
             static = [name for name in node.inputs if name not in net.varying]
             same = all(net[name].shape == node.shape for name in node.inputs)
             return None if same and not static else "NIR sums edges of one shape, and no constants"
-    if isinstance(node, Neuron):
-        return f"NIR has no {kind} neuron"
     if isinstance(node, Encoder):
         return "NIR's input is not encoded"
     return f"NIR has no {kind}"
@@ -153,12 +154,11 @@ def applied(net: Network, lowering: str) -> Network:
     arrays: dict[str, Array] = {}
 
     def change(node: Node) -> Node:
-        if not isinstance(node, IF | SignedIF):
+        if not isinstance(node, Neuron):
             return node
         if lowering == "single-spike":
-            field = "burst" if isinstance(node, IF) else "levels"
-            return msgspec.structs.replace(node, **{field: 1})
-        if lowering == "unsigned" and isinstance(node, SignedIF):
+            return msgspec.structs.replace(node, levels=1)
+        if lowering == "unsigned" and node.negative:
             shared = {key: getattr(node, key) for key in (*Node.__struct_fields__, "threshold", "amplitude", "v_init")}
             return IF(**shared)
         if lowering == "zero-start":
@@ -180,7 +180,7 @@ def with_unit_thresholds(net: Network) -> Network:
     scaled: dict[str, Node] = {}
     before: dict[str, Node] = {}
     for node in net.nodes:
-        if not isinstance(node, IF):
+        if not isinstance(node, Neuron):
             continue
         threshold = net.arrays[node.threshold].astype(np.float64)
         factor = np.divide(1, threshold, out=np.zeros_like(threshold), where=threshold > 0)

@@ -16,7 +16,7 @@ import numpy as np
 from snncc.execute.native.program import UnsupportedNode
 from snncc.execute.reference import evaluate_function
 from snncc.ir.network import Array, Network
-from snncc.ir.nodes import CentredIF, Differential, Neuron, Node
+from snncc.ir.nodes import Differential, Neuron, Node
 
 
 @dataclass(slots=True)
@@ -30,7 +30,7 @@ class Rests:
 
     def __post_init__(self) -> None:
         """Raises UnsupportedNode where neurons rest for different times."""
-        centred = [n for n in self.network.nodes if isinstance(n, CentredIF) and n.until]
+        centred = [n for n in self.network.nodes if isinstance(n, Neuron) and n.until]
         self.until = centred[0].until if centred else 0
         if other := [n for n in centred if n.until != self.until]:
             raise UnsupportedNode(other[0], f"it rests for {other[0].until} steps, others for {self.until}")
@@ -50,11 +50,9 @@ class Rests:
 
     def found(self, node: Node) -> Array | None:
         """As `beside`."""
-        if isinstance(node, CentredIF):
+        if isinstance(node, Neuron):
             rate = self.rate(node)
             return None if rate is None else np.broadcast_to(rate * self.arrays[node.amplitude], node.shape)
-        if isinstance(node, Neuron):
-            return None
         inputs = [self.beside(name) for name in node.inputs]
         if all(x is None for x in inputs):
             return None
@@ -68,12 +66,14 @@ class Rests:
 
     def rate(self, node: Node) -> Array | None:
         """The resting rate of a centred neuron."""
-        return self.arrays[node.centre] / node.until if isinstance(node, CentredIF) and node.until else None
+        if not isinstance(node, Neuron) or node.offset is None or not node.until:
+            return None
+        return self.arrays[node.offset] / node.until
 
     def into(self, node: Node) -> Array | None:
         """What a neuron's current has of constants: those of its input, less what it is centred by itself."""
         given, rate = self.beside(node.inputs[0]), self.rate(node)
-        if rate is None or not isinstance(node, CentredIF):
+        if rate is None or not isinstance(node, Neuron):
             return given
         threshold = self.arrays[node.threshold]
         own = np.broadcast_to(rate * threshold * (threshold > 0), node.shape)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from snncc.execute.native.buffers import Buffers
 from snncc.execute.native.emitter import Emitter
 from snncc.execute.native.layers import emit_layer
-from snncc.execute.native.names import C_TYPES, LOWEST, QUOTIENT, Places, comment, conv_text, rendered, template
+from snncc.execute.native.names import C_TYPES, LOWEST, Places, comment, conv_text, rendered, template
 from snncc.execute.native.program import Layer, NumberType, Pool, Program, Route, Step
 from snncc.ir.network import Array
+from snncc.neurons.step_c import step_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +88,8 @@ def emit(program: Program, arrays: Mapping[str, Array], dtype: NumberType, route
     shared = ("prelude.c", "gather.c", "route.c", "diagonal.c", "gathers.c", "pool.c")
     text = rendered(
         "program.c.j2",
-        real=C_TYPES[dtype],
         lowest=LOWEST[dtype],
-        quotient=QUOTIENT[dtype],
-        kernels=[*map(template, shared), *emitter.kernels.values()],
+        texts=[step_text(C_TYPES[dtype]), *map(template, shared), *emitter.kernels.values()],
         steps=bodies,
     )
     return Source(

@@ -23,20 +23,16 @@ from snncc.execute.native.program import Addend, Gather, Layer, Pool, Program, T
 from snncc.ir.analysis import multiply_accumulates, tail
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import (
-    IF,
     Affine,
-    CentredIF,
     Concat,
     Constant,
     Differential,
-    LeakyIF,
     MaxPool,
     Neuron,
     Node,
     Operator,
     Pad,
     Reshape,
-    SignedIF,
     Slice,
     Spiking,
     Sum,
@@ -136,23 +132,22 @@ class Lowering:
 
     def neuron(self, node: Node) -> Value:
         """A neuron with all that its current sums."""
-        if not isinstance(node, (IF, SignedIF, CentredIF, LeakyIF)):
+        if not isinstance(node, Neuron) or node.spikes_in_c is None:
             raise UnsupportedNode(node, "the event-driven engine has IF, SignedIF, CentredIF and LeakyIF neurons")
-        levels = node.burst if isinstance(node, IF) else node.levels
-        if levels > 4:
-            raise UnsupportedNode(node, f"{levels} spikes in one step are more than 4")
+        if node.levels > 4:
+            raise UnsupportedNode(node, f"{node.levels} spikes in one step are more than 4")
         amplitude = by_pixel(self.array(node.amplitude), node)
         value = Value(
             node=node,
             grid=grid_of(node),
-            amplitude=None if isinstance(node, LeakyIF) else amplitude[0] if uniform(amplitude) else amplitude,
-            negative=not isinstance(node, IF),
-            levels=levels,
+            amplitude=None if node.graded else amplitude[0] if uniform(amplitude) else amplitude,
+            negative=node.SIGNED,
+            levels=node.levels,
         )
         self.layer(node, value, node, node.inputs[0])
         return value
 
-    def layer(self, node: Node, out: Value, neuron: IF | SignedIF | CentredIF | LeakyIF | None, current: str) -> None:
+    def layer(self, node: Node, out: Value, neuron: Neuron | None, current: str) -> None:
         """Append the step that sums `current`."""
         total, inline = Current(node), neuron is None or self.alone(current)
         self.collect(total, current, np.ones(total.grid.channels), inline=inline)

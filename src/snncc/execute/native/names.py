@@ -14,11 +14,6 @@ from snncc.execute.native.program import Grid, Layer, Pool, Step, Term
 from snncc.names import safe_name
 
 C_TYPES = {"float32": "float", "float64": "double", "int32": "int32_t", "int16": "int16_t"}
-QUOTIENT = {
-    "float32": "floorf((v) / (theta))",
-    "float64": "floor((v) / (theta))",
-    "int32": "(int32_t)floor((double)(v) / (double)(theta))",
-}
 LOWEST = {"float32": "-HUGE_VALF", "float64": "-HUGE_VAL", "int32": "INT32_MIN"}
 
 

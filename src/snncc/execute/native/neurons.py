@@ -11,7 +11,7 @@ from snncc.execute.native.emitter import Emitter
 from snncc.execute.native.layout import by_pixel, uniform
 from snncc.execute.native.program import Grid, Layer, UnsupportedNode
 from snncc.ir.network import Array
-from snncc.ir.nodes import IF, CentredIF, LeakyIF, Node, SignedIF
+from snncc.ir.nodes import Neuron, Node
 
 #: What a neuron that never fires gets as its threshold.
 NEVER = {"float32": np.inf, "float64": np.inf, "int32": 2**31 - 1}
@@ -63,7 +63,7 @@ def neuron_tables(emitter: Emitter, layer: Layer) -> Tables:
     arrays = emitter.arrays
     threshold = by_pixel(np.asarray(arrays[node.threshold], np.float64), node)
     tables = {"theta": np.where(threshold > 0, threshold, NEVER[emitter.dtype])}
-    if isinstance(node, LeakyIF):
+    if node.slope is not None:
         if emitter.dtype == "int32":
             raise UnsupportedNode(node, "its slope is no whole number")
         tables |= {"slope": by_pixel(arrays[node.slope], node), "amplitude": by_pixel(arrays[node.amplitude], node)}
@@ -73,8 +73,8 @@ def neuron_tables(emitter: Emitter, layer: Layer) -> Tables:
         laid = grid.laid_out(table[:1] if uniform(table) else table, fill)
         numbers[name] = buffers.constant(laid, emitter.dtype, name), len(laid) > 1
     count = None
-    if not isinstance(node, IF):
-        first = arrays[node.centre] if isinstance(node, CentredIF) else np.zeros(1)
+    if node.negative:
+        first = np.zeros(1) if node.offset is None else arrays[node.offset]
         count = State.of(emitter, node, grid, first, "spikes emitted")
     return Tables(
         numbers=numbers,
@@ -86,6 +86,8 @@ def neuron_tables(emitter: Emitter, layer: Layer) -> Tables:
 def neuron_lines(tables: Tables, layer: Layer, block: int) -> tuple[list[str], list[str], list[str]]:
     """Set-up, lines per pixel, and lines per channel that make z[c] from the current x."""
     node, grid = layer.neuron, layer.out.grid
+    if node is None:
+        raise TypeError("a layer without neurons")
     offset = f"* {grid.padded} + b * {block}"
     setup, pixel = [], []
     for name, (number, per_pixel) in tables.numbers.items():
@@ -96,75 +98,16 @@ def neuron_lines(tables: Tables, layer: Layer, block: int) -> tuple[list[str], l
             before, line = state.lines(name, offset)
             setup += before
             pixel.append(line)
-    entry = ["const real v = u_before[c] + x;"]
-    if isinstance(node, SignedIF | CentredIF):
-        entry += signed_entry(node)
-    elif isinstance(node, LeakyIF):
-        entry += leaky_entry(node)
-    elif isinstance(node, IF):
-        entry += plain_entry(node)
-    return setup, pixel, entry
+    return setup, pixel, spike_lines(node)
 
 
-def plain_entry(node: IF) -> list[str]:
-    """Integrate and fire, one spike or up to `burst`."""
-    reset = "0" if node.reset == "zero" else "v - s * theta[c]" if node.burst > 1 else "v - theta[c]"
-    if node.burst == 1:
-        fires = ["const int s = v >= theta[c];"]
-    else:
-        fires = [
-            "const real q = QUOTIENT(v, theta[c]);",
-            f"const real s = q < 0 ? 0 : q > {node.burst} ? {node.burst} : q;",
-        ]
-    return [*fires, f"u[c] = s > 0 ? {reset} : v;", "fired[c] = (int32_t)s;"]
-
-
-def signed_entry(node: SignedIF | CentredIF) -> list[str]:
-    """Signed integrate and fire with a memory of what was emitted."""
-    cap, negative = (node.cap, node.negative) if isinstance(node, SignedIF) else (None, "early")
-    if node.levels == 1:
-        room = "" if cap is None else f" & (had < {cap})"
-        below = {"early": "v < 0", "at_zero": "v <= 0", "signed": "v <= -theta[c]"}[negative]
-        return [
-            "const real had = n_before[c];",
-            f"const int fires = (v >= theta[c]){room};",
-            f"const int falls = !fires & ({below}) & (had > 0);",
-            "u[c] = fires ? v - theta[c] : falls ? v + theta[c] : v;",
-            "n[c] = had + (real)(fires - falls);",
-            "fired[c] = fires - falls;",
-        ]
-    lines = [
-        "const real had = n_before[c];",
-        "real s = QUOTIENT(v, theta[c]);",
-        f"const real lowest = had < {node.levels} ? -had : -{node.levels};",
-        "s = s < lowest ? lowest : s;",
-    ]
-    highest = str(node.levels)
-    if cap is not None:
-        lines.append(f"const real highest = {cap} - had < {node.levels} ? {cap} - had : {node.levels};")
-        highest = "highest"
-    return [
-        *lines,
-        f"s = s > {highest} ? {highest} : s;",
-        "u[c] = s == 0 ? v : v - s * theta[c];",
-        "n[c] = had + s;",
-        "fired[c] = (int32_t)s;",
-    ]
-
-
-def leaky_entry(node: LeakyIF) -> list[str]:
-    """Two-sided signed integrate and fire; emits the change of phi(n) = n for n >= 0, slope n below."""
-    if node.levels == 1:
-        below = "(v < 0) & (theta[c] < -LOWEST)" if node.negative == "early" else "v <= -theta[c]"
-        fires = ["const int fires = v >= theta[c];", f"const real s = fires - (!fires & ({below}));"]
-    else:
-        clipped = f"q < -{node.levels} ? -{node.levels} : q > {node.levels} ? {node.levels} : q"
-        fires = ["const real q = QUOTIENT(v, theta[c]);", f"const real s = {clipped};"]
-    return [
-        "const real had = n_before[c];",
-        *fires,
-        "const real has = had + s;",
-        "u[c] = s == 0 ? v : v - s * theta[c];",
-        "n[c] = has;",
-        "y[c] = ((has < 0 ? slope[c] * has : has) - (had < 0 ? slope[c] * had : had)) * amplitude[c];",
-    ]
+def spike_lines(node: Neuron) -> list[str]:
+    """From the current x to what is emitted: whole spikes, or the change of phi where negative values have a slope."""
+    lines = ["const real v = u_before[c] + x, at = theta[c];"]
+    lines += ["const real had = n_before[c];"] if node.negative else []
+    after = "0" if node.reset == "zero" else "v - s * at"
+    lines += [f"const real s = {node.spikes_in_c};", f"u[c] = s == 0 ? v : {after};"]
+    lines += ["n[c] = had + s;"] if node.negative else []
+    if node.slope is None:
+        return [*lines, "fired[c] = (int32_t)s;"]
+    return [*lines, "y[c] = (phi(had + s, slope[c]) - phi(had, slope[c])) * amplitude[c];"]

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from snncc.ir.network import Array
-from snncc.ir.nodes import IF, CentredIF, LeakyIF, Node, SignedIF
+from snncc.ir.nodes import Neuron, Node
 
 #: Channels that are computed together: as many as registers and the first cache hold.
 BLOCKS = (64, 32, 16)
@@ -141,7 +141,7 @@ class Layer:
     addends: tuple[Addend, ...]
     bias: Array
     resting: Array | None = None
-    neuron: IF | SignedIF | CentredIF | LeakyIF | None
+    neuron: Neuron | None
 
     @property
     def sources(self) -> tuple[Value, ...]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from snncc.execute.torch.fused_scan import fused_scan, fusible
 from snncc.execute.torch.layout import spread
 from snncc.ir.network import Network
-from snncc.ir.nodes import CentredIF, Conv, ConvTranspose, Encoder, Linear, Neuron, Node, Sum
+from snncc.ir.nodes import Conv, ConvTranspose, Encoder, Linear, Neuron, Node, Sum
 from snncc.neurons.encoder.scan import interval_series, poisson_series
 from snncc.neurons.node import Place
 from snncc.neurons.table import definition
@@ -39,25 +39,27 @@ def scan(
     return out, after
 
 
-def resting(node: CentredIF, arrays: Mapping[str, Tensor], steps: Tensor, first_step: int) -> Tensor:
-    """What a centred neuron emits without spikes over the steps (T, ...), shaped to be subtracted from its output."""
+def resting(node: Node, arrays: Mapping[str, Tensor], steps: Tensor, first_step: int) -> Tensor | None:
+    """What a neuron emits without spikes over the steps (T, ...), if anything, shaped to be subtracted."""
+    if not isinstance(node, Neuron) or node.offset is None:
+        return None
     flows = (torch.arange(first_step, first_step + len(steps), device=steps.device) < node.until).to(steps.dtype)
     per_step = flows.reshape(-1, *[1] * (steps.ndim - 1))
-    found: Tensor = per_step * (arrays[node.centre] / max(1, node.until) * arrays[node.amplitude])
+    found: Tensor = per_step * (arrays[node.offset] / max(1, node.until) * arrays[node.amplitude])
     return found
 
 
 def counts(node: Neuron, series: Tensor, arrays: Mapping[str, Tensor], first_step: int) -> Tensor:
     """The signed spikes of a neuron's output (T, ...) in whole numbers; 0 where its amplitude is 0."""
     amplitude = arrays[node.amplitude]
-    if isinstance(node, CentredIF):
-        series = series - resting(node, arrays, series, first_step)
+    if (rest := resting(node, arrays, series, first_step)) is not None:
+        series = series - rest
     return (series * torch.where(amplitude != 0, 1 / amplitude, 0)).round_()
 
 
 def events(node: Node, series: Tensor, arrays: Mapping[str, Tensor], first_step: int) -> Tensor:
     """The events in a source's output (T, ...): without the constant that a centred neuron emits beside its spikes."""
-    if not isinstance(node, CentredIF):
+    if not isinstance(node, Neuron) or node.offset is None:
         return series
     return counts(node, series, arrays, first_step).mul_(arrays[node.amplitude])
 

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from snncc.functions.compiled import CompileError, compiled
-from snncc.ir.nodes import IF, AdaptiveIF, CentredIF, LeakyIF, MultiThreshold, Neuron, SignedIF
+from snncc.ir.nodes import AdaptiveIF, Neuron
 from snncc.neurons.adaptive_if.scan import adapted
+from snncc.neurons.step_c import step_text
 
 #: Below this many entries a call costs more than it saves.
 LEAST = 1 << 12
@@ -39,7 +40,7 @@ KINDS = (
     "vcur",
     "graded",
 )
-REALS = {torch.float32: ("float", "floorf", "fabsf"), torch.float64: ("double", "floor", "fabs")}
+REALS = {torch.float32: "float", torch.float64: "double"}
 #: z * threshold is rounded before it is subtracted, as in torch; comparisons may be vectorized (no flag is ever read).
 EXACT = ("-ffp-contract=off", "-fno-trapping-math")
 
@@ -90,10 +91,9 @@ class CScan(ctypes.Structure):
 
 def c_scan(dtype: torch.dtype) -> Callable[[Scan], None]:
     """The scan in C, compiled or from the cache; raises CompileError or OSError."""
-    definitions = zip(("REAL", "FLOOR", "MAGNITUDE"), REALS[dtype], strict=True)
-    source = resources.files("snncc.execute.torch").joinpath("scan.c").read_text(encoding="utf-8")
-    head = "".join(f"#define {name} {text}\n" for name, text in definitions)
-    function = ctypes.CDLL(str(compiled(head + source, EXACT))).run
+    text = resources.files("snncc.execute.torch").joinpath("scan.c").read_text(encoding="utf-8")
+    source = step_text(REALS[dtype]) + text
+    function = ctypes.CDLL(str(compiled(source, EXACT))).run
     function.argtypes, function.restype = [ctypes.POINTER(CScan)], None
 
     def run(scan: Scan) -> None:
@@ -126,24 +126,6 @@ def kernel(device: str, dtype: torch.dtype) -> Callable[[Scan], None] | None:
         return None
 
 
-def kind_of(node: Neuron) -> str | None:
-    """Which of `KINDS` a node is, if any."""
-    match node:
-        case IF():
-            return "soft" if node.reset == "subtract" else "hard"
-        case SignedIF():
-            return node.negative if node.levels == 1 else "early"
-        case CentredIF():
-            return "centred"
-        case LeakyIF():
-            return f"leaky_{node.negative}" if node.levels == 1 else "leaky_early"
-        case MultiThreshold():
-            return "halving"
-        case AdaptiveIF():
-            return node.subtract
-    return None
-
-
 def memory_format(steps: Tensor) -> torch.memory_format | None:
     """The order of steps (T, N, ...) that lie one after the other, or all in one place; None for any other layout."""
     if len(steps) > 1 and steps.stride(0) not in (0, steps[0].numel()):
@@ -155,7 +137,7 @@ def memory_format(steps: Tensor) -> torch.memory_format | None:
 def fusible(node: Neuron, steps: Tensor) -> bool:
     """Whether a fused scan can run a neuron over these steps (T, N, ...)."""
     return (
-        kind_of(node) is not None
+        node.compiled is not None
         and node.batch == 0
         and node.shape[0] == 1
         and memory_format(steps) is not None
@@ -178,7 +160,7 @@ def fused_scan(
 
     last: of the output only that of the last step is kept (on the CPU).
     """
-    run, kind, order = kernel(steps.device.type, steps.dtype), kind_of(node), memory_format(steps)
+    run, kind, order = kernel(steps.device.type, steps.dtype), node.compiled, memory_format(steps)
     if run is None or kind is None or order is None:
         raise CompileError("no fused scan")  # `fusible` has said so
 
@@ -191,30 +173,23 @@ def fused_scan(
     if state is None:
         zeros = torch.zeros_like(steps[0])
         state = zeros + arrays[node.v_init], zeros
-        if isinstance(node, CentredIF):
-            zeros += arrays[node.centre]
+        if node.offset is not None:
+            zeros += arrays[node.offset]
         elif isinstance(node, AdaptiveIF):
             state = state[0], steps.new_full((steps.shape[1] if node.scope == "sample" else 1,), node.eta)
     potential, memory = state[0].contiguous(memory_format=order), state[1]
-    if not isinstance(node, AdaptiveIF):
+    if not node.shared:
         memory = memory.contiguous(memory_format=order)
     beside = charge = factor = threshold
-    levels, rests, cap = 1, 0, math.inf
-    match node:
-        case IF():
-            levels = node.burst
-        case SignedIF():
-            levels, cap = node.levels, math.inf if node.cap is None else node.cap
-        case LeakyIF():
-            levels, beside = node.levels, per_neuron(arrays[node.slope])
-        case MultiThreshold():
-            levels = node.sizes
-        case CentredIF():
-            levels, beside = node.levels, per_neuron(arrays[node.centre] / max(1, node.until))
-            charge, rests = beside * threshold * (threshold > 0), min(len(steps), max(0, node.until - first_step))
-        case AdaptiveIF():
-            factors = adaptive_factors(node, steps, arrays[node.threshold], memory)
-            memory, factor = factors[-1], factors.expand(-1, steps.shape[1]).contiguous()
+    rests = 0
+    if node.slope is not None:
+        beside = per_neuron(arrays[node.slope])
+    elif node.offset is not None:
+        beside = per_neuron(arrays[node.offset] / max(1, node.until))
+        charge, rests = beside * threshold * (threshold > 0), min(len(steps), max(0, node.until - first_step))
+    elif isinstance(node, AdaptiveIF):
+        factors = adaptive_factors(node, steps, arrays[node.threshold], memory)
+        memory, factor = factors[-1], factors.expand(-1, steps.shape[1]).contiguous()
     run(
         Scan(
             kind=kind,
@@ -227,9 +202,9 @@ def fused_scan(
             beside=beside,
             charge=charge,
             factor=factor,
-            levels=levels,
+            levels=node.levels,
             rests=rests,
-            cap=cap,
+            cap=math.inf if node.cap is None else node.cap,
         )
     )
     return output, (potential, memory)
@@ -249,9 +224,9 @@ def emitted(node: Neuron, steps: Tensor, arrays: Mapping[str, Tensor]) -> Tensor
 
     By their counts; None where they have none or no compiled scan can run.
     """
-    if not isinstance(node, SignedIF | CentredIF) or steps.device.type != "cpu" or not fusible(node, steps):
+    if not node.COUNTED or steps.device.type != "cpu" or not fusible(node, steps):
         return None
     count = fused_scan(node, steps, arrays, None, 0, keep=True, last=True)[1][1]
-    if isinstance(node, CentredIF) and len(steps) != node.until:  # at its design T the centre has flowed away in whole
-        count = count + arrays[node.centre] * (min(len(steps), node.until) / max(1, node.until) - 1)
+    if node.offset is not None and len(steps) != node.until:  # at its design T the offset has flowed away in whole
+        count = count + arrays[node.offset] * (min(len(steps), node.until) / max(1, node.until) - 1)
     return count * arrays[node.amplitude]

@@ -23,7 +23,7 @@ from snncc.execute.torch.fused_scan import emitted
 from snncc.execute.torch.layout import Value, fold, spread, unfold
 from snncc.execute.torch.session import Session
 from snncc.ir.network import Network
-from snncc.ir.nodes import CentredIF, Differential, Encoder, Input, Neuron, Node
+from snncc.ir.nodes import Differential, Encoder, Input, Neuron, Node
 
 #: Bytes that are held in memory.
 MEMORY = 2 << 30
@@ -150,15 +150,11 @@ class Replay:
             values[node.name] = self.engine.plain(node, inputs, 1.0, samples, self.batches[index])
         return values[name] if name in values else self.kept_mean(name, index)
 
-    def resting(self, node: Node, stored: Tensor) -> Tensor | None:
-        """What an end emits beside its stored spikes at each step, if anything."""
-        return resting(node, self.engine.arrays, stored, 0) if isinstance(node, CentredIF) else None
-
     def kept(self, name: str, index: int) -> Tensor:
         """The stored series of an end, folded."""
         node, stored = self.network[name], self.store.arrays[name, index]
         series = stored.new_empty(stored.shape, dtype=self.engine.dtype)
-        rest = self.resting(node, stored)
+        rest = resting(node, self.engine.arrays, stored, 0)
         for t, step in enumerate(series):  # one step of a batch stays in the cache, all steps do not
             step.copy_(stored[t])
             if isinstance(node, Neuron) and not node.graded:
@@ -175,7 +171,7 @@ class Replay:
             total += step
         if isinstance(node, Neuron) and not node.graded:
             total *= self.engine.arrays[node.amplitude]
-        if (rest := self.resting(node, stored)) is not None:
+        if (rest := resting(node, self.engine.arrays, stored, 0)) is not None:
             total += rest.sum(0)
         return total.div_(self.network.schedule.divisor(self.timesteps))
 
@@ -199,7 +195,7 @@ class Replay:
         """Store the output of an end, (T, N, ...), which is overwritten."""
         node = self.network[name]
         if isinstance(node, Neuron) and not node.graded:
-            amplitude, rest = self.engine.arrays[node.amplitude], self.resting(node, steps)
+            amplitude, rest = self.engine.arrays[node.amplitude], resting(node, self.engine.arrays, steps, 0)
             inverse = torch.where(amplitude != 0, 1 / amplitude, 0)
             spikes = torch.empty(steps.shape, dtype=torch.int8)
             for t, step in enumerate(steps):

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Neurons over T steps, fused: state stays in the cache and each input current is read once. REAL is float or double.
+// Neurons over T steps, fused: state stays in the cache and each input current is read once.
 // Tested bit for bit against the scans in torch, neurons/*/scan.py.
-#include <math.h>
-#include <stdint.h>
-
+// `real`, and the spikes of neurons (neurons/*/step.h), stand before it.
 enum { BLOCK = 1024 };
 // In the order of fused_scan.KINDS. From VMAX on, the threshold is multiplied by a factor per step and sample.
 enum kind { SOFT, HARD, EARLY, SIGNED, AT_ZERO, CENTRED, LEAKY_EARLY, LEAKY_SIGNED, HALVING, VMAX, VCUR, GRADED };
@@ -14,51 +12,42 @@ struct scan {
     int64_t rests;                  // how many of these steps the resting rate flows for
     int64_t kind, levels, threads;
     double cap;                     // infinity: none
-    const REAL *current;            // (steps, samples, size); the output may lie in the same place
-    REAL *output;                   // (steps, samples, size), or (samples, size) where each step overwrites the last
-    REAL *potential, *count;        // (samples, size), the state, overwritten
-    const REAL *threshold, *amplitude;                  // (size); a threshold of 0 never fires
-    const REAL *beside, *charge;    // (size): a resting rate and the charge of it, or the slope of a leaky neuron
-    const REAL *factor;             // (steps, samples)
+    const real *current;            // (steps, samples, size); the output may lie in the same place
+    real *output;                   // (steps, samples, size), or (samples, size) where each step overwrites the last
+    real *potential, *count;        // (samples, size), the state, overwritten
+    const real *threshold, *amplitude;                  // (size); a threshold of 0 never fires
+    const real *beside, *charge;    // (size): a resting rate and the charge of it, or the slope of a leaky neuron
+    const real *factor;             // (steps, samples)
 };
 
 // One step of some neurons of one sample; the kind is constant wherever it is inlined, so that each loop is vectorized.
 static inline __attribute__((always_inline)) void step(
-    const struct scan *s, const REAL *x, REAL *out, REAL *restrict u, REAL *restrict n, int64_t from, int64_t to,
-    const REAL factor, const enum kind kind, const int graded, const int flows)
+    const struct scan *s, const real *x, real *out, real *restrict u, real *restrict n, int64_t from, int64_t to,
+    const real factor, const enum kind kind, const int graded, const int flows)
 {
     const int leaky = kind == LEAKY_EARLY || kind == LEAKY_SIGNED, adaptive = kind >= VMAX;
     const int negative = kind >= EARLY && kind <= LEAKY_SIGNED;
-    const REAL cap = (REAL)s->cap, levels = (REAL)s->levels;
-    const REAL *restrict th = s->threshold, *restrict amplitude = s->amplitude;
-    const REAL *restrict beside = s->beside, *restrict charge = s->charge;
+    const int rule = kind == SIGNED || kind == LEAKY_SIGNED ? NEGATIVE_SIGNED
+                   : kind == AT_ZERO ? NEGATIVE_AT_ZERO : NEGATIVE_EARLY;
+    const real cap = (real)s->cap, levels = (real)s->levels;
+    const real *restrict th = s->threshold, *restrict amplitude = s->amplitude;
+    const real *restrict beside = s->beside, *restrict charge = s->charge;
 #pragma omp simd
     for (int64_t i = from; i < to; i++) {
-        const REAL at = th[i] > 0 ? (adaptive ? factor * th[i] : th[i]) : (REAL)INFINITY;
-        const REAL v = u[i] + (flows ? x[i] - charge[i] : x[i]);
-        REAL z;
-        if (graded) {
-            z = FLOOR(v / at);
-            const REAL lowest = leaky ? levels : negative ? (n[i] < levels ? n[i] : levels) : 0;
-            const REAL room = negative && !leaky && cap - n[i] < levels ? cap - n[i] : levels;
-            z = z < -lowest ? -lowest : z;
-            z = z > room ? room : z;
-        } else {
-            const REAL up = (v >= at) & (!negative || leaky || n[i] < cap) ? 1 : 0;
-            const REAL zero = kind == SIGNED || kind == LEAKY_SIGNED ? -at : th[i] > 0 ? 0 : -(REAL)INFINITY;
-            const int below = kind == SIGNED || kind == LEAKY_SIGNED || kind == AT_ZERO ? v <= zero : v < zero;
-            z = negative ? up - ((below & (leaky || n[i] > 0)) ? 1 : 0) : up;
-        }
-        REAL y = z;
+        const real at = th[i] > 0 ? (adaptive ? factor * th[i] : th[i]) : NEVER;
+        const real v = u[i] + (flows ? x[i] - charge[i] : x[i]);
+        const real z = leaky ? leaky_if(v, at, rule, graded, levels)
+                     : negative ? signed_if(v, at, n[i], rule, graded, levels, cap)
+                                : integrate_and_fire(v, at, graded, levels);
+        real y = z;
         if (kind == HARD) {
             u[i] = v - (z > 0 ? 1 : 0) * v;
         } else {
-            const REAL spent = z * (kind == VCUR || kind == GRADED ? factor * th[i] : th[i]);
+            const real spent = z * (kind == VCUR || kind == GRADED ? factor * th[i] : th[i]);
             u[i] = v - spent;
         }
         if (leaky) {
-            const REAL before = n[i] >= 0 ? n[i] : beside[i] * n[i], after = n[i] + z;
-            y = (after >= 0 ? after : beside[i] * after) - before;
+            y = phi(n[i] + z, beside[i]) - phi(n[i], beside[i]);
         }
         if (negative)
             n[i] = n[i] + z;
@@ -72,21 +61,21 @@ static inline __attribute__((always_inline)) void step(
 
 // A step of neurons whose `levels` thresholds halve: the largest that three quarters of |u| reach fires.
 static void halving(
-    const struct scan *s, const REAL *x, REAL *out, REAL *restrict u, REAL *restrict n, int64_t from, int64_t to)
+    const struct scan *s, const real *x, real *out, real *restrict u, real *restrict n, int64_t from, int64_t to)
 {
-    const REAL *restrict th = s->threshold, *restrict amplitude = s->amplitude;
+    const real *restrict th = s->threshold, *restrict amplitude = s->amplitude;
 #pragma omp simd
     for (int64_t i = from; i < to; i++) {
         u[i] = u[i] + x[i];
         out[i] = 0;
     }
     for (int64_t size = s->levels - 1; size >= 0; size--) {
-        const REAL z = (REAL)ldexp(1, (int)-size), reach = (REAL)0.75 * z;
+        const real z = (real)ldexp(1, (int)-size), reach = (real)0.75 * z;
         for (int64_t i = from; i < to; i++)
-            out[i] = (th[i] > 0) & (MAGNITUDE(u[i]) >= th[i] * reach) ? z : out[i];
+            out[i] = (th[i] > 0) & ((u[i] < 0 ? -u[i] : u[i]) >= th[i] * reach) ? z : out[i];
     }
     for (int64_t i = from; i < to; i++) {
-        const REAL z = u[i] < 0 ? -out[i] : out[i], spent = z * th[i];
+        const real z = u[i] < 0 ? -out[i] : out[i], spent = z * th[i];
         u[i] = u[i] - spent;
         n[i] = n[i] + z;
         out[i] = z * amplitude[i];
@@ -96,10 +85,10 @@ static void halving(
 static inline __attribute__((always_inline)) void block(
     const struct scan *s, int64_t sample, int64_t from, int64_t to, const enum kind kind, const int graded)
 {
-    REAL *u = s->potential + sample * s->size, *n = s->count + sample * s->size;
+    real *u = s->potential + sample * s->size, *n = s->count + sample * s->size;
     for (int64_t t = 0; t < s->steps; t++) {
-        const REAL *x = s->current + t * s->stride + sample * s->size;
-        REAL *out = s->output + t * s->written + sample * s->size;
+        const real *x = s->current + t * s->stride + sample * s->size;
+        real *out = s->output + t * s->written + sample * s->size;
         if (kind == HALVING)
             halving(s, x, out, u, n, from, to);
         else if (kind == CENTRED && t < s->rests)

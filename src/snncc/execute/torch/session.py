@@ -249,7 +249,7 @@ class Session:
             total = float(spikes.sum(dtype=torch.float64))
             found.positive += (total + round(net)) / 2
             found.negative += (total - round(net)) / 2
-            single = max(getattr(node, "levels", 1), getattr(node, "burst", 1)) == 1
+            single = node.at_once == 1
             found.events += spikes if single else self.per_sample(node, (series != 0).sum(0))
             return
         found.events += self.per_sample(node, (series != 0).sum(0))

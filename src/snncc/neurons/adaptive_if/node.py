@@ -41,3 +41,8 @@ class AdaptiveIF(Neuron, frozen=True, kw_only=True, tag=True):
     def graded(self) -> bool:
         """Whether a spike carries the threshold of its step."""
         return self.subtract == "graded"
+
+    @property
+    def compiled(self) -> str | None:
+        """By what a spike subtracts."""
+        return self.subtract

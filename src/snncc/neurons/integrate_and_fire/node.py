@@ -19,9 +19,19 @@ class IF(Neuron, frozen=True, kw_only=True, tag=True):
     WHOLE: ClassVar[bool] = True
 
     @property
-    def at_once(self) -> int:
+    def levels(self) -> int:
         """Several spikes catch up."""
         return self.burst
+
+    @property
+    def compiled(self) -> str | None:
+        """By its reset."""
+        return "soft" if self.reset == "subtract" else "hard"
+
+    @property
+    def spikes_in_c(self) -> str | None:
+        """See step.h."""
+        return f"integrate_and_fire(v, at, {int(self.burst > 1)}, {self.burst})"
 
     def options(self) -> dict[str, Any]:
         """`burst` where it is more than one."""

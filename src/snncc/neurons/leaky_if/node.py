@@ -22,8 +22,8 @@ class LeakyIF(Neuron, frozen=True, kw_only=True, tag=True):
     TWO_SIDED: ClassVar[bool] = True
 
     @property
-    def at_once(self) -> int:
-        """As many as it has levels."""
+    def resolution(self) -> int:
+        """The levels."""
         return self.levels
 
     @property
@@ -35,3 +35,14 @@ class LeakyIF(Neuron, frozen=True, kw_only=True, tag=True):
     def graded(self) -> bool:
         """Negative values are multiples of slope amplitude."""
         return True
+
+    @property
+    def compiled(self) -> str | None:
+        """By when it takes spikes back."""
+        return f"leaky_{self.negative}" if self.levels == 1 else "leaky_early"
+
+    @property
+    def spikes_in_c(self) -> str | None:
+        """See step.h."""
+        rule = f"NEGATIVE_{self.negative.upper()}"
+        return f"leaky_if(v, at, {rule}, {int(self.levels > 1)}, {self.levels})"

@@ -33,7 +33,7 @@ class MsatIF(Neuron, frozen=True, kw_only=True, tag=True):
     PLACE: ClassVar[tuple[str, ...]] = ("samples", "axis", "first_sample", "first_step")
 
     @property
-    def at_once(self) -> int:
+    def levels(self) -> int:
         """Several spikes catch up."""
         return self.burst
 

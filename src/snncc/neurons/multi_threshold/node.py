@@ -21,6 +21,21 @@ class MultiThreshold(Neuron, frozen=True, kw_only=True, tag=True):
     CHARGED: ClassVar[bool] = False
 
     @property
+    def levels(self) -> int:
+        """The sizes."""
+        return self.sizes
+
+    @property
+    def at_once(self) -> int:
+        """One event."""
+        return 1
+
+    @property
     def graded(self) -> bool:
         """An event carries a power of two times the amplitude."""
         return True
+
+    @property
+    def compiled(self) -> str | None:
+        """Its thresholds halve."""
+        return "halving"

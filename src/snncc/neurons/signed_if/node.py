@@ -24,19 +24,26 @@ class SignedIF(Neuron, frozen=True, kw_only=True, tag=True):
     WHOLE: ClassVar[bool] = True
 
     @property
-    def at_once(self) -> int:
-        """As many as it has levels."""
+    def resolution(self) -> int:
+        """The levels."""
         return self.levels
-
-    @property
-    def most(self) -> int | None:
-        """The cap."""
-        return self.cap
 
     @property
     def free(self) -> bool:
         """No cap counts spikes."""
         return self.cap is None
+
+    @property
+    def compiled(self) -> str | None:
+        """By when it takes spikes back."""
+        return self.negative if self.levels == 1 else "early"
+
+    @property
+    def spikes_in_c(self) -> str | None:
+        """See step.h."""
+        cap = "NEVER" if self.cap is None else self.cap
+        rule = f"NEGATIVE_{self.negative.upper()}"
+        return f"signed_if(v, at, had, {rule}, {int(self.levels > 1)}, {self.levels}, {cap})"
 
 
 class CentredIF(Neuron, frozen=True, kw_only=True, tag=True):
@@ -56,11 +63,31 @@ class CentredIF(Neuron, frozen=True, kw_only=True, tag=True):
     COUNTED: ClassVar[bool] = True
 
     @property
-    def at_once(self) -> int:
-        """As many as it has levels."""
+    def resolution(self) -> int:
+        """The levels."""
         return self.levels
+
+    @property
+    def negative(self) -> str:
+        """As the early signed neuron."""
+        return "early"
+
+    @property
+    def offset(self) -> str | None:
+        """The centre."""
+        return self.centre
 
     @property
     def free(self) -> bool:
         """It has no cap."""
         return True
+
+    @property
+    def compiled(self) -> str | None:
+        """A kind of its own."""
+        return "centred"
+
+    @property
+    def spikes_in_c(self) -> str | None:
+        """As the early signed neuron."""
+        return f"signed_if(v, at, had, NEGATIVE_EARLY, {int(self.levels > 1)}, {self.levels}, NEVER)"

@@ -9,7 +9,7 @@ import msgspec
 
 from snncc.errors import RecipeError
 from snncc.ir.network import Network
-from snncc.ir.nodes import LeakyIF, MsatIF, Neuron, Node
+from snncc.ir.nodes import MsatIF, Neuron, Node
 from snncc.neurons.random import stream_key
 from snncc.transform.base import Context, Fidelity, transform
 
@@ -32,7 +32,7 @@ def fire_outputs(net: Network, ctx: Context, *, readout: Literal["spikes", "memb
     if readout == "membrane":
         return net
     neurons = [node for node in net.nodes if isinstance(node, Neuron)]
-    if not neurons or isinstance(neurons[-1], LeakyIF):
+    if not neurons or neurons[-1].TWO_SIDED:
         raise RecipeError("fire_outputs: there is no neuron to copy for the outputs", cure="leave fire_outputs out")
     if net.arrays[neurons[-1].threshold].ndim:
         raise RecipeError("fire_outputs: thresholds are set already", cure="put it before the pass that sets them")

@@ -13,7 +13,7 @@ from snncc.calibrate.threshold_error import Search, best_factors, resting_count
 from snncc.ir.network import Array, Network
 from snncc.ir.nodes import CentredIF, Clip, Neuron, Node, SignedIF
 from snncc.transform.base import Context, Fidelity, Granularity, transform
-from snncc.transform.thresholds import activation_requests, capped, levels_of, neurons, with_thresholds
+from snncc.transform.thresholds import activation_requests, capped, neurons, with_thresholds
 
 
 @transform(fidelity=Fidelity.EMPIRICAL, needs={"neurons"}, gives={"thresholds"}, uses_timesteps=True)
@@ -55,7 +55,7 @@ def minimize_threshold_error(
     centred = [n for n in neurons(net) if centre and isinstance(n, SignedIF) and can_rest(n, ctx.ann[n.name])]
     share = min(centre / ctx.timesteps, 1.0)
     means = {n.name: share * np.maximum(summaries[wanted[n.name]].mean, 0) for n in centred}
-    counts = {n.name: ctx.timesteps * levels_of(n) for n in neurons(net)}
+    counts = {n.name: ctx.timesteps * n.resolution for n in neurons(net)}
     total = len(ctx.calibration)
     factors = best_factors(
         ctx.values,

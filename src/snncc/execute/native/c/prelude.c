@@ -1,4 +1,4 @@
-/* Shared by every generated network: types and the run's description.
+/* Shared by every generated network: types and the run's description; `real` and INLINE stand with the neurons' steps.
  *
  * Layout of a series: step, image, y, x, channel; channels are padded to blocks. A source of spikes has its counts z. */
 #include <math.h>
@@ -13,10 +13,6 @@
 #else
 #define omp_get_thread_num() 0
 #endif
-
-#define INLINE static inline __attribute__((always_inline))
-
-typedef REAL real;
 
 struct run {
     int64_t images, steps;
