@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from snncc.errors import InvariantBroken
-from snncc.ir.network import Network
+from snncc.ir.network import Network, Stage
 from snncc.ir.nodes import (
     ACTIVATIONS,
     LINEAR_NODES,
@@ -33,6 +33,11 @@ LEGAL: dict[str, tuple[type[Node], ...]] = {
 }
 
 
+def legal(node: Node, stage: Stage) -> bool:
+    """Whether a value that carries rates may be computed by this node; any `Neuron` is one of the snn stage."""
+    return isinstance(node, LEGAL[stage]) and (stage != "integer" or not isinstance(node, Neuron) or node.WHOLE)
+
+
 def check(net: Network, after: str) -> None:
     """Raise InvariantBroken naming the pass `after` which the network is not sound."""
 
@@ -54,10 +59,8 @@ def check(net: Network, after: str) -> None:
             raise broken(f"{node.name} has its samples on axis {node.batch} of {list(node.shape)}")
         if node.name not in net.varying:
             continue
-        if not isinstance(node, LEGAL[net.stage]):
+        if not legal(node, net.stage):
             raise broken(f"{type(node).__name__} {node.name} may not stand in the {net.stage} stage")
-        if net.stage == "integer" and isinstance(node, Neuron) and not node.WHOLE:
-            raise broken(f"{type(node).__name__} {node.name} has no form in whole numbers")
         if net.stage == "snn" and isinstance(node, Operator) and not net.is_linear(node):
             raise broken(f"{node.op} {node.name} is not linear and has no differential form")
         if net.stage == "integer" and (real := [n for n in node.array_names() if net.arrays[n].dtype.kind != "i"]):

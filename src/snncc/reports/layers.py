@@ -35,6 +35,12 @@ RASTER_STEPS = 64
 RASTER_LAYERS = 3
 
 
+def relayed(net: Network, truth: Truth, names: Sequence[str]) -> dict[str, str]:
+    """The two-sided neurons that the ANN does not have, each with the value in front of it for which it stands."""
+    added = [node for name in names if name not in truth.names and isinstance(node := net[name], Neuron)]
+    return {node.name: node.inputs[0] for node in added if node.TWO_SIDED and node.inputs[0] in truth.names}
+
+
 def ann_values(net: Network, truth: Truth, names: Sequence[str], feeds: Mapping[str, Array]) -> dict[str, Array]:
     """The ANN's values of nodes; what a pass has put behind a shift of a known value is found from that value."""
     shifts = {}
@@ -42,10 +48,7 @@ def ann_values(net: Network, truth: Truth, names: Sequence[str], feeds: Mapping[
         for reader in net.consumers[name] if name not in truth.names else ():
             if isinstance(reader, Affine) and reader.name in truth.names:
                 shifts[name] = reader
-    # A two-sided neuron that the ANN does not have stands for the value in front of it.
-    added = [node for n in names if n not in truth.names and isinstance(node := net[n], Neuron)]
-    relays = {node.name: node.inputs[0] for node in added if node.TWO_SIDED}
-    relays = {name: source for name, source in relays.items() if source in truth.names}
+    relays = relayed(net, truth, names)
     known = sorted(
         {*(n for n in names if n in truth.names), *(r.name for r in shifts.values()), *relays.values()},
     )

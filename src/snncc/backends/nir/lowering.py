@@ -67,6 +67,17 @@ def same_ends(padding: Sequence[int]) -> bool:
     return tuple(padding[:half]) == tuple(padding[half:])
 
 
+def whole_windows(net: Network, node: AveragePool) -> bool:
+    """Whether the windows of a pool are those of an image, whole, and count their padding."""
+    plain = len(node.kernel) == 2 and set(node.dilation) == {1} and same_ends(node.padding)
+    extents = net[node.inputs[0]].shape[2:]
+    fits = not node.ceil_mode or all(
+        (extent + 2 * p - k) % s == 0
+        for extent, p, k, s in zip(extents, node.padding, node.kernel, node.stride, strict=False)
+    )
+    return plain and (node.count_include_pad or not any(node.padding)) and fits
+
+
 def unsayable(net: Network, node: Node) -> str | None:
     """Why NIR has no node for this one; None where it has."""
     inner = node.function if isinstance(node, Differential) else node
@@ -88,17 +99,8 @@ def unsayable(net: Network, node: Node) -> str | None:
         case Linear():
             return None if len(node.shape) == 2 else "NIR multiplies vectors, not one axis of several"
         case AveragePool():
-            plain = len(node.kernel) == 2 and set(node.dilation) == {1} and same_ends(node.padding)
-            counts = node.count_include_pad or not any(node.padding)
-            fits = not node.ceil_mode or all(
-                (extent + 2 * p - k) % s == 0
-                for extent, p, k, s in zip(
-                    net[node.inputs[0]].shape[2:], node.padding, node.kernel, node.stride, strict=False
-                )
-            )
-            return (
-                None if plain and counts and fits else "NIR averages whole windows of images that count their padding"
-            )
+            whole = whole_windows(net, node)
+            return None if whole else "NIR averages whole windows of images that count their padding"
         case Reduce():
             whole = len(net[node.inputs[0]].shape) == 4 and set(node.axes) == {2, 3}
             return None if whole else "NIR reduces both axes of an image or nothing"
@@ -157,7 +159,7 @@ def applied(net: Network, lowering: str) -> Network:
         if not isinstance(node, Neuron):
             return node
         if lowering == "single-spike":
-            return msgspec.structs.replace(node, levels=1)
+            return msgspec.structs.replace(node, **{"burst" if isinstance(node, IF) else "levels": 1})
         if lowering == "unsigned" and node.negative:
             shared = {key: getattr(node, key) for key in (*Node.__struct_fields__, "threshold", "amplitude", "v_init")}
             return IF(**shared)
