@@ -34,7 +34,7 @@ rest of snncc asks a neuron: see `Neuron`.
 
 The reference and the torch executor run such a neuron; whatever else would need its text (ONNX, C, NIR, integers)
 refuses it by name. Neurons of snncc are listed in `neurons.table` and lie in a folder each: node.py, step.py,
-scan.py, cell.py (ONNX).
+scan.py, cell.py (ONNX) and, where the native engine has them, step.h (C).
 """
 
 from __future__ import annotations
