@@ -51,10 +51,21 @@ def check_command(model: Path, shapes: tuple[str, ...], as_json: bool) -> None:
         sys.exit(3)
 
 
+def preprocessing_of(scale: float, mean: str | None, std: str | None, layout: str) -> Any:
+    """The preprocessing that the options say; raises UsageError."""
+    from snncc.data.dataset import Preprocessing
+
+    numbers = {"mean": parse_numbers(mean, "--mean"), "std": parse_numbers(std, "--std")}
+    try:
+        return msgspec.convert({"scale": scale, "layout": layout, **numbers}, Preprocessing)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"preprocessing: {error}", cure="see `snncc convert --help`") from None
+
+
 @cli.command("convert")
 @MODEL
 @click.option("--method", help="A method from `snncc methods` (default: matched), or auto.")
-@click.option("--recipe", "recipe_file", type=click.Path(path_type=Path), help="A recipe file of your own (TOML).")
+@click.option("--recipe", "recipe", type=click.Path(path_type=Path), help="A recipe file of your own (TOML).")
 @click.option("--timesteps", type=click.IntRange(1, 1 << 20), help="The design T (default: 8; qffs, zou: settled T).")
 @click.option("--max-drop", type=click.FloatRange(0, 100), help="--method auto: points lost at most (default: 1).")
 @click.option("--max-operations", type=click.FloatRange(0), help="--method auto: synaptic operations at most.")
@@ -90,48 +101,29 @@ def check_command(model: Path, shapes: tuple[str, ...], as_json: bool) -> None:
 def convert_command(
     model: Path,
     method: str | None,
-    recipe_file: Path | None,
-    timesteps: int | None,
+    recipe: Path | None,
     max_drop: float | None,
     max_operations: float | None,
-    levels: int | None,
-    calib: Path | None,
-    out: Path | None,
-    emit: Any,
-    emit_options: Any,
-    granularity: str | None,
     settings: tuple[str, ...],
     shapes: tuple[str, ...],
     scale: float,
     mean: str | None,
     std: str | None,
     layout: str,
-    seed: int,
-    batch_size: int,
     keep_passes: Path | None,
-    force: bool,
     quiet: bool,
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Convert MODEL (ONNX) into a spiking network and write the bundle NAME.snn."""
     from snncc import api
     from snncc.bundles import output
     from snncc.cli import console
     from snncc.conversion.request import Target
-    from snncc.data.dataset import Preprocessing
     from snncc.ir.text import to_text
 
-    given = {
-        "scale": scale,
-        "mean": parse_numbers(mean, "--mean"),
-        "std": parse_numbers(std, "--std"),
-        "layout": layout,
-    }
-    try:
-        preprocessing = msgspec.convert(given, Preprocessing)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"preprocessing: {error}", cure="see `snncc convert --help`") from None
-    if method is None and recipe_file is None:
+    preprocessing = preprocessing_of(scale, mean, std, layout)
+    if method is None and recipe is None:
         console.notice(f"no --method given: using {api.DEFAULT_METHOD}")
     target = Target(max_drop=max_drop, operations=max_operations)
     stages: dict[str, bytes] = {}
@@ -145,23 +137,14 @@ def convert_command(
             result = api.convert(
                 model,
                 method=method,
-                recipe=recipe_file,
-                timesteps=timesteps,
+                recipe=recipe,
                 target=None if target == Target() else target,
-                levels=levels,
-                calib=calib,
-                out=out,
-                granularity=granularity,
                 options=[parse_setting(text) for text in settings],
                 shapes=parse_shapes(shapes),
                 preprocessing=preprocessing,
-                seed=seed,
-                batch_size=batch_size,
-                emit=emit,
-                emit_options=emit_options,
-                force=force,
                 observe=observe if keep_passes else None,
                 progress=tell,
+                **asked,
             )
     finally:
         if keep_passes and stages:
