@@ -14,6 +14,7 @@ from snncc.bundles.targets import EmitOptions
 from snncc.data.dataset import Dataset, Preprocessing
 from snncc.execute import reference
 from snncc.execute.executors import TorchExecutor
+from snncc.frontend.files.load import load
 from snncc.integer import IntegerNetwork, lower
 from snncc.integer.executor import IntegerExecutor
 from snncc.ir.network import Network
@@ -62,7 +63,7 @@ def test_lenet(data_folder: Path) -> None:
     images = np.load(data_folder / "mnist_train.npz")["x"]
     x = np.pad(np.concatenate([images[:128], images[-500:]]), ((0, 0), (2, 2), (2, 2)))[:, None]
     model = data_folder / "models" / "lenet-jinsoo__lenet.onnx"
-    name = api.load_model(model).graph.input[0].name
+    name = load(model).graph.input[0].name
     data = dataset(name, x, Preprocessing(scale=1 / 255))
     calibration, held_out = data.head(128), data.subset(slice(128, None))
     net = converted(model, calibration)
@@ -74,7 +75,7 @@ def test_lenet(data_folder: Path) -> None:
 @pytest.mark.data
 def test_keyword_spotting_is_depthwise(data_folder: Path) -> None:
     model = data_folder / "models" / "mlperf-tiny__kws_dscnn.onnx"
-    name = api.load_model(model).graph.input[0].name
+    name = load(model).graph.input[0].name
     x = 10 * np.random.default_rng(0).standard_normal((20, 49, 10, 1)).astype(np.float32)
     data = dataset(name, x, Preprocessing())
     integer = lower(converted(model, data, method="dnisnm"), data)
@@ -94,7 +95,7 @@ def test_resnet20(data_folder: Path) -> None:
         scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), layout="nhwc-to-nchw"
     )
     model = data_folder / "models" / "akamaster__resnet20_op13.onnx"
-    data = dataset(api.load_model(model).graph.input[0].name, x, preprocessing)
+    data = dataset(load(model).graph.input[0].name, x, preprocessing)
     calibration, held_out = data.head(64), data.subset(slice(900, 1000))
     net = converted(model, calibration, levels=4)
     integer = lower(net, calibration)

@@ -15,13 +15,14 @@ from snncc.execute.executors import ReferenceExecutor, TorchExecutor
 from snncc.execute.native.executor import NativeExecutor
 from snncc.execute.native.program import Gather, Pool
 from snncc.execute.protocol import Executor
+from snncc.frontend.files.load import load
 from snncc.ir.network import Network
 
 DESIGN, T = 8, 10
 
 
 def converted(model: Path, x: np.ndarray, scale: float = 1.0) -> tuple[Network, Dataset]:
-    name = api.load_model(model).graph.input[0].name
+    name = load(model).graph.input[0].name
     data = Dataset(
         inputs={name: x}, source="test", preprocessing=Preprocessing(scale=scale), continuous=frozenset({name})
     )
