@@ -146,7 +146,7 @@ def full_disk(folder: Path) -> None:
         whole(out, allowed)
         assert sorted(p.name for p in folder.iterdir()) == ["net.snn", "old.snn"]
     job = job_of(folder)
-    assert forked(lambda: work(job, folder / "zoo", api.convert, api.simulate), file_size=500) == 7
+    assert forked(lambda: work(job, folder / "zoo", lambda: (api.convert, api.simulate)), file_size=500) == 7
     assert finished(folder / "zoo", job, key_of(job)) is None
     assert forked(lambda: train(folder / "q.onnx"), file_size=100) == 7
     assert not (folder / "q.onnx").exists()
@@ -238,7 +238,7 @@ def job_of(folder: Path) -> Any:
 def batch(folder: Path) -> None:
     """The process of one model of a batch: it is finished, or it is as if it had not begun."""
     job, out = job_of(folder), folder / "zoo"
-    forked(lambda: work(job, folder / "whole", api.convert, api.simulate))
+    forked(lambda: work(job, folder / "whole", lambda: (api.convert, api.simulate)))
     expected = contents(folder / "whole" / "net.snn")
 
     def check() -> None:
@@ -250,7 +250,7 @@ def batch(folder: Path) -> None:
             open_bundle(out / "net.snn")
 
     killed_everywhere(
-        lambda: work(job, out, api.convert, api.simulate),
+        lambda: work(job, out, lambda: (api.convert, api.simulate)),
         lambda: shutil.rmtree(out, ignore_errors=True),
         check,
         10,

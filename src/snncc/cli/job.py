@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import BinaryIO
+from collections.abc import Callable
+from typing import Any, BinaryIO
 
 ORPHANED = 3
 
@@ -26,6 +27,13 @@ def end_with_parent(stream: BinaryIO) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def verbs() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """What the job does."""
+    from snncc import api
+
+    return api.convert, api.simulate
+
+
 def main() -> int:
     """Read the job, run it; the exit status."""
     stream = sys.stdin.buffer
@@ -33,10 +41,9 @@ def main() -> int:
     if not line.endswith(b"\n"):
         return ORPHANED
     end_with_parent(stream)
-    from snncc import api
     from snncc.zoo.worker import run
 
-    return run(line, sys.argv[1], api.convert, api.simulate)
+    return run(line, sys.argv[1], verbs)
 
 
 if __name__ == "__main__":

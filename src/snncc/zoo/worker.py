@@ -25,8 +25,8 @@ from snncc.zoo.plan import Job
 from snncc.zoo.results import Failure, Result, State, failed, file_sha256, finished, key_of, measured, write_state
 
 GIB = 1 << 30
-#: `snncc.convert` or `snncc.simulate`: the program that runs this hands them down.
-Verb = Callable[..., Any]
+#: Gives `snncc.convert` and `snncc.simulate`, imported within the limits of the job by the program that runs this.
+Verbs = Callable[[], tuple[Callable[..., Any], Callable[..., Any]]]
 OUT_OF_MEMORY = ("allocate memory", "bad_alloc", "bad allocation", "out of memory")
 
 
@@ -50,8 +50,9 @@ def external_files(model: Path) -> dict[str, str]:
     return {place: file_sha256(model.parent / place) for place in sorted(places)}
 
 
-def converted(job: Job, out: Path, convert: Verb, simulate: Verb) -> Result:
+def converted(job: Job, out: Path, verbs: Verbs) -> Result:
     """Convert and measure one model; raises SnnccError."""
+    convert, simulate = verbs()
     bundle = out / f"{job.name}.snn"
     convert(
         Path(job.model),
@@ -75,12 +76,13 @@ def converted(job: Job, out: Path, convert: Verb, simulate: Verb) -> Result:
     return measured(job, opened, report, found)
 
 
-def outcome(job: Job, out: Path, convert: Verb, simulate: Verb) -> Result:
+def outcome(job: Job, out: Path, verbs: Verbs) -> Result:
     """The result of one model, whatever happens short of the death of this process."""
     try:
-        return converted(job, out, convert, simulate)
+        return converted(job, out, verbs)
     except SnnccError as error:
-        return failed(job, error)
+        short = any(text in str(error).lower() for text in OUT_OF_MEMORY)  # said by onnxruntime, for one
+        return failed(job, memory_failure(job) if short else error)
     except MemoryError:
         return failed(job, memory_failure(job))
     except Exception as error:  # noqa: BLE001  (a bug in snncc must not stop the batch; it is reported as one)
@@ -100,13 +102,13 @@ def memory_failure(job: Job) -> Failure:
     )
 
 
-def work(job: Job, out: Path, convert: Verb, simulate: Verb) -> None:
+def work(job: Job, out: Path, verbs: Verbs) -> None:
     """Run a job unless it is finished, and keep its state. Raises BundleError when that cannot be written."""
     with locked(out / "results" / job.name, wait=job.time_limit):  # another process may be at it: see what it makes
         key, began = key_of(job), time.perf_counter()
         if finished(out, job, key) is not None:
             return
-        result = outcome(job, out, convert, simulate)
+        result = outcome(job, out, verbs)
         state = State(
             key=key,
             external=external_files(Path(job.model)) if result.status == "converted" else {},
@@ -122,12 +124,12 @@ def work(job: Job, out: Path, convert: Verb, simulate: Verb) -> None:
             ) from None
 
 
-def run(line: bytes, out: str, convert: Verb, simulate: Verb) -> int:
+def run(line: bytes, out: str, verbs: Verbs) -> int:
     """Run the job in a line of JSON with the verbs of `snncc`; the exit status."""
     job = msgspec.json.decode(line, type=Job)
     limit_memory(job.memory_limit)
     try:
-        work(job, Path(out), convert, simulate)
+        work(job, Path(out), verbs)
     except SnnccError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
