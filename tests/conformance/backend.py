@@ -71,7 +71,7 @@ class Prepared(BackendRep):
             if len(names) == len(feeds) and len(attempts) < 4 and names is not integers:
                 continue
             try:
-                lowerer = Lowerer(normalize(bound(self.model, feeds, names)), batched=False)
+                lowerer = Lowerer(normalize(bound(self.model, feeds, names)), {}, batched=False)
                 lowerer.run()
             except UnreadableModel as error:
                 reasons.append(str(error))

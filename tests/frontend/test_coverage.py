@@ -43,7 +43,7 @@ def lowered_kinds(model: onnx.ModelProto, feeds: dict[str, np.ndarray], constant
         kind = info.type.tensor_type.elem_type
         bound.graph.input.append(helper.make_tensor_value_info(info.name, kind, feeds[info.name].shape))
     bound.graph.initializer.extend(numpy_helper.from_array(feeds[name], name) for name in constant)
-    lowerer = Lowerer(normalize(bound), batched=False)
+    lowerer = Lowerer(normalize(bound), {}, batched=False)
     lowerer.run()
     if lowerer.problems:
         return set()
