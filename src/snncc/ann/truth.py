@@ -10,14 +10,13 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from snncc.ann.batches import agree, joined
 from snncc.ann.exact_integers import exact_products
 from snncc.data.inputs import InputSpec, shown
 from snncc.errors import DataError, ModelError, UsageError
 from snncc.functions.onnx.runtime import ORT_ERRORS, session
 
 __all__ = ["InputSpec", "Truth"]
-
-_PROBE_RTOL = 1e-4  # of the largest output: different kernels may serve a batch and a single sample
 
 
 class Truth:
@@ -53,14 +52,10 @@ class Truth:
         self.inputs: tuple[InputSpec, ...] = tuple(_spec(info) for info in infos.values())
         self.outputs: tuple[str, ...] = tuple(info.name for info in graph.output)
         self._known = {name for node in graph.node for name in node.output if name}
-
-        extents = {spec.shape[0] for spec in self.inputs if spec.shape} - {None}
-        mixed = len(extents) > 1
-        # Rows of each input that make one sample, and samples in one call as long as batches are not run at once.
-        self._rows = {spec.name: (spec.shape[0] or 1) if mixed else 1 for spec in self.inputs if spec.shape}
-        self._chunk = 1 if mixed else max((extent or 1 for extent in extents), default=1)
+        self._rows, self._chunk = _rows_and_chunk(self.inputs)
         # None: not probed yet. A batch extent above 1 that the model fixes is obeyed.
-        self._batched: bool | None = False if mixed or self._chunk > 1 or not self._rows else None
+        one_row = set(self._rows.values()) == {1}
+        self._batched: bool | None = None if one_row and self._chunk == 1 else False
         self._session(frozenset())
 
     @property
@@ -141,7 +136,7 @@ class Truth:
             return self._call(feeds, names)
         parts = []
         for start in range(0, count, self._chunk):
-            # The last chunk is filled up with the last sample; its surplus results are cut off by _joined.
+            # The last chunk is filled up with the last sample; its surplus results are cut off by joined.
             index = np.minimum(np.arange(start, start + self._chunk), count - 1)
             part = (
                 self.take(feeds, start, start + 1)
@@ -150,7 +145,7 @@ class Truth:
             )
             parts.append(self._call(part, names))
         return [
-            _joined(name, list(results), axes.get(name), self._chunk, count)
+            joined(name, list(results), axes.get(name), self._chunk, count)
             for name, results in zip(names, zip(*parts, strict=True), strict=True)
         ]
 
@@ -174,7 +169,7 @@ class Truth:
         try:
             if any(spec.shape and spec.shape[0] for spec in self.inputs):
                 self._proto, self._sessions = _with_free_batch(fixed, self._rows), {}
-            if all(map(_agree, self._call(pair, names), *singles)):
+            if all(map(agree, self._call(pair, names), *singles)):
                 return True
         except (DataError, ModelError):
             pass  # the graph cannot take a batch, which is the answer
@@ -205,6 +200,15 @@ class Truth:
             except ORT_ERRORS as error:
                 raise ModelError(f"onnxruntime refuses the model: {_reason(error)}") from error
         return self._sessions[exposed]
+
+
+def _rows_and_chunk(inputs: Sequence[InputSpec]) -> tuple[dict[str, int], int]:
+    """Rows of each input that make one sample, and samples in one call as long as batches are not run at once."""
+    extents = {spec.name: spec.shape[0] or 1 for spec in inputs if spec.shape}
+    fixed = {spec.shape[0] for spec in inputs if spec.shape} - {None}
+    if len(fixed) > 1:
+        return extents, 1
+    return dict.fromkeys(extents, 1), max(extents.values(), default=1)
 
 
 def _spec(info: onnx.ValueInfoProto) -> InputSpec:
@@ -248,36 +252,6 @@ def _with_free_batch(model: onnx.ModelProto, batched: Mapping[str, int]) -> onnx
         info.type.tensor_type.ClearField("shape")
     del copy.graph.value_info[:]
     return copy
-
-
-def _agree(pair: np.ndarray, first: np.ndarray, second: np.ndarray) -> bool:
-    if first.ndim == 0 or not first.size:  # two empty results agree whatever the graph does
-        return False
-    if first.shape[1:] != second.shape[1:] or pair.shape != (len(first) + len(second), *first.shape[1:]):
-        return False
-    singles = np.concatenate([first, second])
-    if pair.dtype.kind not in "fV":
-        return bool(np.array_equal(pair, singles))
-    scale = np.nanmax(np.abs(singles), initial=0.0, where=np.isfinite(singles))
-    return bool(np.allclose(pair, singles, rtol=0.0, atol=_PROBE_RTOL * float(scale), equal_nan=True))
-
-
-def _joined(name: str, parts: list[np.ndarray], axis: int | None, chunk: int, count: int) -> np.ndarray:
-    """One result from those of calls with `chunk` samples each, of which the last call may carry fillers."""
-    first = parts[0]
-    if any(part.ndim != first.ndim for part in parts):
-        raise ModelError(f"value {name!r} changes its rank from sample to sample")
-    axis = 0 if axis is None and first.ndim and first.shape[0] == chunk else axis
-    try:
-        if axis is None and chunk == 1:
-            return np.stack(parts)
-        if axis is None or first.ndim == 0 or first.shape[axis] % chunk:
-            raise ModelError(f"value {name!r} of shape {shown(first.shape)} has no axis for the {chunk} samples")
-        joined = np.concatenate(parts, axis)
-    except ValueError as error:
-        raise ModelError(f"value {name!r} changes its shape from sample to sample") from error
-    keep = joined.shape[axis] if chunk == 1 else count * (first.shape[axis] // chunk)
-    return np.asarray(np.take(joined, range(keep), axis) if keep < joined.shape[axis] else joined)
 
 
 def _reason(error: Exception) -> str:

@@ -14,20 +14,18 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
-from typing import IO, Any, Literal
+from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
 
+from snncc.data.arrays import Split, array_of, read_npz
 from snncc.data.images import read_folder
 from snncc.data.inputs import InputSpec, shown
 from snncc.errors import DataError
 from snncc.names import safe_name
 
-Split = Literal["calibration", "test"]
-
-_LIMIT = 8 << 30  # bytes, unpacked
 _MADE_UP = 80 << 20  # bytes of an input; 64 images of 320 x 320 need 75 MiB
 _LARGEST = 1 << 30  # bytes of one sample
 PREPROCESSING = "x becomes (x * scale - mean) / std, with one number each or one per channel"
@@ -166,10 +164,10 @@ def read(
         if path.is_dir():
             inputs, labels = read_folder(path, _lone(specs, path.name), preprocessing.layout)
         elif path.suffix == ".npz":
-            inputs, labels = _read_npz(path, specs, split)
+            inputs, labels = read_npz(path, specs, split)
         elif path.suffix == ".npy":
             with path.open("rb") as stream:
-                inputs = {_lone(specs, path.name).name: _array(stream, path.stat().st_size, path.name)}
+                inputs = {_lone(specs, path.name).name: array_of(stream, path.stat().st_size, path.name)}
             labels = None
         elif not path.exists():
             raise DataError(f"{path.name!r} does not exist")
@@ -233,17 +231,22 @@ def _dataset(
     count = next(iter(counts.values()), 1)
     if count == 0:
         raise DataError(f"{source!r} holds no samples")
-    if labels is not None and (labels.ndim != 1 or labels.dtype.kind not in "iu"):
-        raise DataError(f"{source!r}: expected labels of integers [N], given {labels.dtype} {shown(labels.shape)}")
-    if labels is not None and len(labels) != count:
-        raise DataError(f"{source!r}: {count} samples but {len(labels)} labels", cure="give each sample its label")
     return Dataset(
         inputs=result,
-        labels=None if labels is None else labels.astype(np.int64),
+        labels=None if labels is None else _labels(labels, count, source),
         source=source,
         preprocessing=preprocessing,
         continuous=frozenset(spec.name for spec in specs if spec.dtype.kind in "fV"),
     )
+
+
+def _labels(labels: np.ndarray, count: int, source: str) -> np.ndarray:
+    """A label for each of `count` samples."""
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise DataError(f"{source!r}: expected labels of integers [N], given {labels.dtype} {shown(labels.shape)}")
+    if len(labels) != count:
+        raise DataError(f"{source!r}: {count} samples but {len(labels)} labels", cure="give each sample its label")
+    return labels.astype(np.int64)
 
 
 def _lone(specs: Sequence[InputSpec], source: str) -> InputSpec:
@@ -251,58 +254,3 @@ def _lone(specs: Sequence[InputSpec], source: str) -> InputSpec:
         names = ", ".join(repr(spec.name) for spec in specs)
         raise DataError(f"{source!r} holds one array, but the model has the inputs {names}", cure="use an .npz file")
     return specs[0]
-
-
-def _read_npz(path: Path, specs: Sequence[InputSpec], split: Split) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-    with zipfile.ZipFile(path) as archive:
-        members: dict[str, zipfile.ZipInfo] = {}
-        for info in archive.infolist():
-            name = PurePosixPath(info.filename.replace("\\", "/"))
-            if not name.parts or name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
-                raise DataError(f"{path.name!r}: the member name {info.filename!r} leaves the archive")
-            members[info.filename.removesuffix(".npy")] = info
-        if sum(info.file_size for info in members.values()) > _LIMIT:
-            raise DataError(f"{path.name!r} would unpack to more than {_LIMIT >> 30} GiB")
-
-        def load(name: str) -> np.ndarray:
-            with archive.open(members[name]) as stream:
-                return _array(stream, members[name].file_size, f"{path.name}: {name}")
-
-        names = {spec.name: [spec.name, "x"] if len(specs) == 1 else [spec.name] for spec in specs}
-        prefixes = ("calib_", "") if split == "calibration" else ("",)
-        for prefix in prefixes:
-            found = {
-                spec: next((prefix + n for n in keys if prefix + n in members), None) for spec, keys in names.items()
-            }
-            if all(found.values()):
-                labels = f"{prefix}y" if prefix or split == "test" else ""
-                chosen = {spec: load(name) for spec, name in found.items() if name}
-                return chosen, load(labels) if labels in members and labels not in chosen else None
-        missing = next(keys for spec, keys in names.items() if found[spec] is None)
-        expected = " or ".join(dict.fromkeys(repr(prefix + name) for prefix in prefixes for name in missing))
-        raise DataError(f"{path.name!r}: expected an array {expected}, given {', '.join(map(repr, members)) or 'none'}")
-
-
-def _array(stream: IO[bytes], size: int, label: str) -> np.ndarray:
-    """The .npy file of `size` bytes in `stream`, checked before memory is set aside for it."""
-    if size > _LIMIT:
-        raise DataError(f"{label!r} is larger than {_LIMIT >> 30} GiB")
-    version = np.lib.format.read_magic(stream)
-    if version not in ((1, 0), (2, 0), (3, 0)):
-        raise DataError(f"{label!r} has the unknown version {version} of the .npy format")
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = header(stream)
-    if dtype.hasobject:
-        raise DataError(f"{label!r} holds Python objects, which are not read", cure="save an array of numbers")
-    if dtype.names is not None or dtype.subdtype is not None:
-        raise DataError(f"{label!r} holds records; expected an array of numbers")
-    nbytes = math.prod(shape) * dtype.itemsize
-    if any(extent < 0 for extent in shape):
-        raise DataError(f"{label!r} announces the shape {shown(shape)}")
-    if nbytes > size:
-        raise DataError(f"{label!r} is truncated: {nbytes} bytes announced, {size} present")
-    content = stream.read(nbytes)
-    if len(content) < nbytes or stream.read(1):
-        raise DataError(f"{label!r} is truncated or followed by other data")
-    array: np.ndarray[Any, Any] = np.frombuffer(bytearray(content), dtype).reshape(shape, order="F" if fortran else "C")
-    return array

@@ -24,15 +24,7 @@ def read_folder(folder: Path, spec: InputSpec, layout: str) -> tuple[dict[str, n
     "as-is" what the model wants. Files are taken in the order of their names; hidden ones are ignored.
     Raises DataError for what is no image, leaves the folder, or has another size than the model wants.
     """
-    entries = _entries(folder, folder)
-    classes = [entry for entry in entries if entry.is_dir()]
-    if classes and len(classes) < len(entries):
-        stray = next(entry for entry in entries if not entry.is_dir())
-        raise DataError(f"{folder.name!r} mixes class subfolders with files ({stray.name!r})")
-    groups = [_entries(entry, folder) for entry in classes] if classes else [entries]
-    paths = [path for group in groups for path in group]
-    if not paths:
-        raise DataError(f"{folder.name!r} holds no images")
+    paths, labels = _labelled(folder)
     channels_first, channels, size = _wanted(spec, layout)
     first = _read(paths[0], folder, channels, size)
     if len(paths) * first.nbytes > _LIMIT:
@@ -42,8 +34,21 @@ def read_folder(folder: Path, spec: InputSpec, layout: str) -> tuple[dict[str, n
         samples[index] = _read(path, folder, channels, (first.shape[0], first.shape[1]))
     if channels_first:
         samples = np.ascontiguousarray(samples.transpose(0, 3, 1, 2))
-    labels = np.repeat(np.arange(len(groups)), [len(group) for group in groups]) if classes else None
     return {spec.name: samples}, labels
+
+
+def _labelled(folder: Path) -> tuple[list[Path], np.ndarray | None]:
+    """The files of the images, and the index of each one's class subfolder, if there are any."""
+    entries = _entries(folder, folder)
+    classes = [entry for entry in entries if entry.is_dir()]
+    if classes and len(classes) < len(entries):
+        stray = next(entry for entry in entries if not entry.is_dir())
+        raise DataError(f"{folder.name!r} mixes class subfolders with files ({stray.name!r})")
+    groups = [_entries(entry, folder) for entry in classes] if classes else [entries]
+    paths = [path for group in groups for path in group]
+    if not paths:
+        raise DataError(f"{folder.name!r} holds no images")
+    return paths, np.repeat(np.arange(len(groups)), [len(group) for group in groups]) if classes else None
 
 
 def _entries(folder: Path, root: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from snncc.execute.torch.engine import Engine
 from snncc.execute.torch.layout import Run
 from snncc.ir.analysis import emitters
 from snncc.ir.network import Network
-from snncc.ir.nodes import Differential, Neuron, Spiking
+from snncc.ir.nodes import Differential, Neuron, Node, Spiking
 from snncc.neurons.signed_if.step import resting_rate
 
 Array = npt.NDArray[Any]
@@ -72,6 +72,26 @@ def deviations(y: Array, arrays: Mapping[str, Array], node: Neuron, t: int) -> A
     return np.asarray(np.round(counts - resting_rate(arrays[node.offset or ""], node.until, t)) * amplitude)
 
 
+def events_per_neuron(node: Node, y: Array) -> Array:
+    """How often each entry of a source was not zero, over the samples."""
+    events = y != 0
+    if node.batch is not None:
+        split = (*y.shape[: node.batch], -1, node.shape[node.batch], *y.shape[node.batch + 1 :])
+        events = events.reshape(split).sum(node.batch)
+    return np.asarray(events, np.int64)
+
+
+def spike_counts(net: Network, node: Node, y: Array) -> Array:
+    """The spikes that a source emits at once, with their signs; none for what is no spike."""
+    if not isinstance(node, Spiking):
+        return np.zeros(1)
+    if not isinstance(node, Neuron) or node.graded:
+        return np.sign(y)
+    amplitude = net.arrays[node.amplitude].astype(np.float64)
+    alive = np.broadcast_to(amplitude != 0, y.shape)
+    return np.round(np.divide(y, amplitude, out=np.zeros(y.shape), where=alive))
+
+
 def tallied(
     net: Network, steps: Iterable[tuple[Mapping[str, Array], Mapping[str, Array]]], checkpoints: Sequence[int]
 ) -> Counted:
@@ -81,21 +101,9 @@ def tallied(
     counted, sources = Counted(outputs={}, events={}, positive=0.0, negative=0.0, clamped={}), emitters(net)
     for t, (values, emitted) in enumerate(steps, 1):
         for name, y in emitted.items():
-            if name not in sources:
-                continue
-            node = net[name]
-            events = y != 0
-            if node.batch is not None:
-                k = node.shape[node.batch]
-                split = (*y.shape[: node.batch], -1, k, *y.shape[node.batch + 1 :])
-                events = events.reshape(split).sum(node.batch)
-            counted.events[name] = counted.events.get(name, 0) + events.astype(np.int64)
-            if isinstance(node, Spiking):
-                spikes = np.sign(y)
-                if isinstance(node, Neuron) and not node.graded:
-                    amplitude = net.arrays[node.amplitude].astype(np.float64)
-                    alive = np.broadcast_to(amplitude != 0, y.shape)
-                    spikes = np.round(np.divide(y, amplitude, out=np.zeros(y.shape), where=alive))
+            if name in sources:
+                counted.events[name] = counted.events.get(name, 0) + events_per_neuron(net[name], y)
+                spikes = spike_counts(net, net[name], y)
                 counted.positive += float(spikes.clip(min=0).sum())
                 counted.negative -= float(spikes.clip(max=0).sum())
         for name in net.outputs:

@@ -36,16 +36,22 @@ def asks(net: Network, node: Node) -> bool:
     return node.op != "equal" or any(holds(net, net[name], np.isinf) for name in node.inputs)
 
 
-def finite_masks(net: Network) -> Network:
-    """The network with plus and minus MASK for the infinities that reach sums of values that carry rates."""
-    if any(asks(net, node) for node in net.nodes):
-        return net
+def kept_exact(net: Network) -> set[str]:
+    """The values whose infinities stay: outputs, and what functions that know infinities read."""
     exact: set[str] = set(net.outputs)  # what a graph gives out it gives out as it is
     for node in reversed(net.nodes):
         if node.name in exact and net.is_linear(node):
             exact.update(node.inputs)
         if node.name in exact or (isinstance(node, Operator) and node.op in EXACT):
             exact.update(name for name in node.inputs if name not in net.varying)
+    return exact
+
+
+def finite_masks(net: Network) -> Network:
+    """The network with plus and minus MASK for the infinities that reach sums of values that carry rates."""
+    if any(asks(net, node) for node in net.nodes):
+        return net
+    exact = kept_exact(net)
     found = [node for node in net.nodes if node.name not in exact and holds(net, node, np.isinf)]
     arrays = {
         name: np.nan_to_num(a, nan=np.nan, posinf=MASK, neginf=-MASK)

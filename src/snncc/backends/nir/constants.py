@@ -34,27 +34,29 @@ def with_constants_absorbed(net: Network) -> Network:
 
 def absorbed_once(net: Network) -> Network | None:
     """The network with one `Affine` less; None where nothing can be absorbed."""
-    for node in net.nodes:
-        if not isinstance(node, Affine) or node.name not in net.varying or len(node.shape) < 2:
-            continue
-        source = net[node.inputs[0]]
-        scale, shift = per_channel(net, node.scale, node, 1.0), per_channel(net, node.shift, node, 0.0)
-        if scale is None or shift is None or source.shape != node.shape:
-            continue
-        alone = net.consumers[source.name] == (node,) and source.name not in net.outputs
-        axis = source.axis if isinstance(source, Linear) else 1
-        if isinstance(source, Conv | Linear) and alone and axis == 1:
-            weight = net.arrays[source.weight].astype(np.float64)
-            bias = 0.0 if source.bias is None else net.arrays[source.bias].astype(np.float64)
-            merged = source
-        elif len(node.shape) == 2 and node.shift is not None:
-            weight, bias = np.eye(node.shape[1]), 0.0
-            merged = Linear(name="", inputs=(source.name,), shape=node.shape, batch=node.batch, weight="", axis=1)
-        else:
-            continue
-        names = {"weight": f"{node.name}/weight with constants", "bias": f"{node.name}/bias with constants"}
-        new = msgspec.structs.replace(merged, name=node.name, inputs=merged.inputs, **names)
-        rows = scale.reshape(-1, *[1] * (weight.ndim - 1))
-        arrays = {names["weight"]: weight * rows, names["bias"]: bias * scale + shift}
-        return net.replaced([new], {name: array.astype(np.float32) for name, array in arrays.items()})
-    return None
+    found = [n for n in net.nodes if isinstance(n, Affine) and n.name in net.varying and len(n.shape) >= 2]
+    return next((changed for node in found if (changed := with_weights(net, node)) is not None), None)
+
+
+def with_weights(net: Network, node: Affine) -> Network | None:
+    """The network with a weighted node in the place of an `Affine` and, if need be, of what it reads."""
+    source = net[node.inputs[0]]
+    scale, shift = per_channel(net, node.scale, node, 1.0), per_channel(net, node.shift, node, 0.0)
+    if scale is None or shift is None or source.shape != node.shape:
+        return None
+    alone = net.consumers[source.name] == (node,) and source.name not in net.outputs
+    weighted = isinstance(source, Conv) or (isinstance(source, Linear) and source.axis == 1)
+    if isinstance(source, Conv | Linear) and weighted and alone:
+        weight = net.arrays[source.weight].astype(np.float64)
+        bias = 0.0 if source.bias is None else net.arrays[source.bias].astype(np.float64)
+        merged = source
+    elif len(node.shape) == 2 and node.shift is not None:
+        weight, bias = np.eye(node.shape[1]), 0.0
+        merged = Linear(name="", inputs=(source.name,), shape=node.shape, batch=node.batch, weight="", axis=1)
+    else:
+        return None
+    names = {"weight": f"{node.name}/weight with constants", "bias": f"{node.name}/bias with constants"}
+    new = msgspec.structs.replace(merged, name=node.name, inputs=merged.inputs, **names)
+    rows = scale.reshape(-1, *[1] * (weight.ndim - 1))
+    arrays = {names["weight"]: weight * rows, names["bias"]: bias * scale + shift}
+    return net.replaced([new], {name: array.astype(np.float32) for name, array in arrays.items()})

@@ -211,8 +211,7 @@ class Forward:
         gated = net.schedule.kind != "constant" and adds_constants(node)
         if self.single:
             return self.linear_single(node, group, gated)
-        size = math.prod(node.shape[node.batch : (node.batch or 0) + 1])
-        rows = {"rows": "N" if size == 1 else f"N * {size}", "rank": str(len(node.shape)), **self.axis(node)}
+        rows = self.rows(node)
         terms: list[Term] = []
         for i, source in enumerate(net[name] for name in node.inputs):
             name = self.values[source.name]
@@ -223,10 +222,20 @@ class Forward:
             elif i in group:
                 terms.append(call("fold", call("at_every_step", name, "gates"), **self.axis(source)))
             else:
-                terms.append(name if source.batch is None else call("repeat", name, "T", **self.axis(source)))
+                terms.append(self.at_all_steps(source))
         like = next(self.values[n] for n in node.inputs if self.layouts[n] == "series")
         extra: dict[str, Term] = {"offset": call("row_gates", "gates", like, **rows)} if gated else {}
         return self.plain(node, terms, **extra)
+
+    def rows(self, node: Node) -> dict[str, Term]:
+        """How many rows of a value one step has, and where."""
+        size = math.prod(node.shape[node.batch : (node.batch or 0) + 1])
+        return {"rows": "N" if size == 1 else f"N * {size}", "rank": str(len(node.shape)), **self.axis(node)}
+
+    def at_all_steps(self, source: Node) -> Term:
+        """A steady factor beside T steps folded into the batch."""
+        name = self.values[source.name]
+        return name if source.batch is None else call("repeat", name, "T", **self.axis(source))
 
     def linear_single(self, node: Node, group: Sequence[int], gated: bool) -> Term:
         """The same, step by step."""
@@ -255,6 +264,7 @@ class Forward:
         """A differential node: f on running means (or sums), then differences."""
         net, direct = self.network, node.direct
         varying = net.varying_positions(node)
+        total, over = ("sum", "T") if direct else ("mean", "D")
         sums: list[Term] = []
         data: list[Term] = []
         for i, source in enumerate(net[name] for name in node.inputs):
@@ -263,16 +273,10 @@ class Forward:
                 if self.layouts[source.name] == "steady":
                     name = call("at_every_step", name, "gates")
                     name = name if self.single else call("fold", name, **self.axis(source))
-                total = call(
-                    "running_sum" if direct else "running_mean", name, "T" if direct else "D", **self.axis(source)
-                )
-                sums.append(total)
-                data.append(f"u{len(sums)}" if self.single else total)
+                sums.append(call(f"running_{total}", name, over, **self.axis(source)))
+                data.append(f"u{len(sums)}" if self.single else sums[-1])
             else:
-                known = source.batch is None or self.single
-                data.append(name if known else call("repeat", name, "T", **self.axis(source)))
+                data.append(name if self.single else self.at_all_steps(source))
         result = self.rate(node, self.plain(node.function, self.arguments(node, data)))
         result = self.each_step(result, sums) if self.single else result
-        return call(
-            "differences" if direct else "scaled_differences", result, "T" if direct else "D", **self.axis(node)
-        )
+        return call("differences" if direct else "scaled_differences", result, over, **self.axis(node))

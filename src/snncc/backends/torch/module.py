@@ -177,10 +177,9 @@ def shown(node: Node, *, output: bool = False) -> str:
 def document(forward: Forward, title: str, timesteps: int) -> str:
     """The module's docstring."""
     net = forward.network
-    counts = Counter(type(n).__name__ for n in net.nodes if isinstance(n, Spiking))
-    analog = sum(isinstance(n, Differential) for n in net.nodes)
     foreign = sorted({quiet(f.operator) for n in net.nodes if isinstance(f := getattr(n, "function", n), Foreign)})
     foreign += ["the analog tail"] if net.analog_tail else []
+    analog = any(isinstance(n, Differential) for n in net.nodes)
     limit = net.schedule.limit
     steps = "at every step" if limit is None else "at the first step" if limit == 1 else f"at the first {limit} steps"
     text = DOCUMENT.format(
@@ -190,14 +189,19 @@ def document(forward: Forward, title: str, timesteps: int) -> str:
         timesteps=timesteps,
         inputs=f"Inputs: {', '.join(f'{forward.values[n.name]} {shown(n)}' for n in net.inputs)}.",
         outputs=outputs(net),
-        neurons=", ".join(f"{name} ({count} layer{'s' * (count > 1)})" for name, count in sorted(counts.items()))
-        or "none",
+        neurons=neurons_in_words(net),
         schedule=f"The input and every bias enter {steps}.",
         series="each step of one sample" if forward.single else "T steps folded into the batch",
         analog=ANALOG if analog else "",
         tail=tail_text(net.analog_tail),
     )
     return "\n".join(line.rstrip() for line in text.split("\n"))
+
+
+def neurons_in_words(net: Network) -> str:
+    """The kinds of neurons and encoders, and how many layers of each."""
+    counts = Counter(type(n).__name__ for n in net.nodes if isinstance(n, Spiking))
+    return ", ".join(f"{name} ({n} layer{'s' * (n > 1)})" for name, n in sorted(counts.items())) or "none"
 
 
 def quiet(text: str) -> str:

@@ -91,42 +91,48 @@ class Writer:
                 if varies and self.clock.gate is not None:
                     self.values[node.name] = g.op("Mul", self.values[node.name], self.clock.gate)
                 continue
-            value = self.constant(g, node) if isinstance(node, Constant) else self.evaluated(g, node)
+            value = self.evaluated(g, node)
             self.values[node.name] = (
                 value if isinstance(node, Constant) else g.rename_last(value, self.names[node.name])
             )
 
-    def constant(self, g: Graph, node: Constant) -> str:
-        """The value of a constant node."""
-        return g.constant(self.network.arrays[node.value])
-
     def evaluated(self, g: Graph, node: Node) -> str:
         """A node's value at this step."""
         inputs = [self.values[name] for name in node.inputs]
+        if isinstance(node, Constant):
+            return g.constant(self.network.arrays[node.value])
         if isinstance(node, Repeat):
-            one, ones = g.shape([1]), len(node.shape)
-            count = g.op("Reshape", self.clock.samples, one)
-            repeats = [count if i == node.batch else one for i in range(ones)]
-            return g.op("Tile", inputs[0], g.op("Concat", *repeats, axis=0))
+            return self.repeated(g, node, inputs[0])
         if isinstance(node, Neuron):
-            write = definition(node).cell
-            if write is None:
-                raise TypeError(f"{node.name} was not checked before")
-            value, events = write(self.cell(node), node, inputs[0])
-            if events != value:
-                self.deviations[node.name] = events
-            return str(value)
+            return self.fired(node, inputs[0])
         if isinstance(node, Encoder):
             return interval_cell(self.cell(node), node, self.feed(node.inputs[0]))
         if isinstance(node, Differential):
             return self.difference(g, node, inputs)
         varying = self.network.varying_positions(node)
         gate = self.clock.gate if varying else None
-        if gate is not None:
+        if gate is not None:  # steady summands follow the schedule
             group = next(s for s in node.linear_in() if set(varying) <= set(s))
             summands = [i in group and i not in varying for i in range(len(inputs))]
             inputs = [g.op("Mul", g.floating(x), gate) if s else x for x, s in zip(inputs, summands, strict=True)]
         return self.function(g, node, inputs, gate)
+
+    def repeated(self, g: Graph, node: Repeat, value: str) -> str:
+        """A value once per sample."""
+        one = g.shape([1])
+        count = g.op("Reshape", self.clock.samples, one)
+        repeats = [count if i == node.batch else one for i in range(len(node.shape))]
+        return g.op("Tile", value, g.op("Concat", *repeats, axis=0))
+
+    def fired(self, node: Neuron, current: str) -> str:
+        """What a neuron emits at this step."""
+        write = definition(node).cell
+        if write is None:
+            raise TypeError(f"{node.name} was not checked before")
+        value, events = write(self.cell(node), node, current)
+        if events != value:
+            self.deviations[node.name] = events
+        return str(value)
 
     def events(self, node: Node) -> str:
         """What a source emits as events: its value, or its deviations from what flows beside them."""

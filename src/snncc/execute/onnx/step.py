@@ -179,29 +179,17 @@ def loop_model(network: Network, *, name: str = "network", float_type: Any = np.
     body = g.inner()
     step, going = body.declare(body.fresh("step"), np.int64), body.declare(body.fresh("going"), bool)
     at = clock(network, body, step, g, counts_samples=True)
-    inner = {n.name: n.name if n.name in values else g.fresh(f"step/{n.name}") for n in network.nodes}
-    names = {n.name: inner[n.name] if n.name in network.varying else n.name for n in network.nodes}
+    inside = network.varying - values.keys()
+    names = {n.name: g.fresh(f"step/{n.name}") if n.name in inside else n.name for n in network.nodes}
     writer = Writer(network=network, g=body, outside=g, clock=at, names=names, values=values)
     writer.write()
-    varying = [network[output] for output in network.outputs if output in network.varying]
-    sums = {node.name: output_sum(writer, node, step) for node in varying}
+    varying = [output for output in network.outputs if output in network.varying]
+    sums = {output: output_sum(writer, network[output], step) for output in varying}
     counts = {node.name: event_sum(writer, node) for node in sources(network)}
-    scalar = [(step, np.int64), (going, bool)]
-    inside = helper.make_graph(
-        [*body.nodes, helper.make_node("Identity", [going], [last := body.fresh("going/next")])],
-        "step",
-        [
-            *[helper.make_tensor_value_info(n, tensor_type(kind), []) for n, kind in scalar],
-            *[info(body, s.before, s.shape, s.batch) for s in writer.states],
-        ],
-        [
-            helper.make_tensor_value_info(last, tensor_type(bool), []),
-            *[info(body, s.after, s.shape, s.batch) for s in writer.states],
-        ],
-    )
+    body_of_loop = loop_body(body, writer.states, step, going)
     g.scope = "loop"
     starts = [zeros(g, state, at.samples) for state in writer.states]
-    ends = g.several("Loop", [timesteps, None, *starts], [s.kind for s in writer.states], body=inside)
+    ends = g.several("Loop", [timesteps, None, *starts], [s.kind for s in writer.states], body=body_of_loop)
     found = dict(zip([state.before for state in writer.states], ends, strict=True))
     count = g.floating(steps_read(network, g, timesteps))
     made, outputs, events = [], {}, {}
@@ -210,14 +198,30 @@ def loop_model(network: Network, *, name: str = "network", float_type: Any = np.
         value = g.op("Div", found[sums[output]], count) if output in sums else writer.values[output]
         outputs[output] = shown(g, network, value, output)
         made.append(info(g, outputs[output], node.shape, node.batch))
-    for name_of_source, total in counts.items():
-        node = network[name_of_source]
-        events[node.name] = copied(g, found[total], f"{node.name}/events")
-        made.append(info(g, events[node.name], node.shape, node.batch))
-    given = [info(g, node.name, node.shape, node.batch) for node in network.inputs]
-    given.append(info(g, timesteps, (), None))
+    for source, total in counts.items():
+        events[source] = copied(g, found[total], f"{source}/events")
+        made.append(info(g, events[source], network[source].shape, network[source].batch))
+    given = [*(info(g, node.name, node.shape, node.batch) for node in network.inputs), info(g, timesteps, (), None)]
     interface = {"timesteps": timesteps, "outputs": outputs, "events": events}
     return model_of(g, name, given, made, LOOP_TEXT, interface)
+
+
+def loop_body(body: Graph, states: Sequence[State], step: str, going: str) -> onnx.GraphProto:
+    """One step as the body of a Loop that never ends itself: the step's number and the states in, the states out."""
+    last = body.fresh("going/next")
+    return helper.make_graph(
+        [*body.nodes, helper.make_node("Identity", [going], [last])],
+        "step",
+        [
+            helper.make_tensor_value_info(step, tensor_type(np.int64), []),
+            helper.make_tensor_value_info(going, tensor_type(bool), []),
+            *(info(body, s.before, s.shape, s.batch) for s in states),
+        ],
+        [
+            helper.make_tensor_value_info(last, tensor_type(bool), []),
+            *(info(body, s.after, s.shape, s.batch) for s in states),
+        ],
+    )
 
 
 def output_sum(writer: Writer, node: Node, step: str) -> str:

@@ -53,9 +53,8 @@ class Session:
 
     def divisors(self, begin: int, end: int) -> Tensor:
         """D(t) at steps begin+1..end."""
-        return torch.tensor(
-            [self.engine.network.schedule.divisor(t + 1) for t in range(begin, end)], dtype=torch.float64
-        )
+        divisor = self.engine.network.schedule.divisor
+        return torch.tensor([divisor(t + 1) for t in range(begin, end)], dtype=torch.float64)
 
     def advance(self, begin: int, end: int) -> None:
         """Steps begin+1..end of everything before the tail."""
@@ -106,20 +105,15 @@ class Session:
         for node in net.nodes:
             if node.name not in engine.tail or node.name in values:
                 continue
-            inputs = [values[name] for name in node.inputs]
-            if isinstance(node, Differential):
-                arguments = self.clamp(node, [value.data for value in inputs])
-                inputs = [Value(x, value.layout) for x, value in zip(arguments, inputs, strict=True)]
+            inputs = self.clamped(node, [values[name] for name in node.inputs])
             layout: Layout = "steady" if all(v.layout == "steady" for v in inputs) else "mean"
             steps = 1 if layout == "steady" else count
             result = self.folded(node, inputs, 1.0, steps) if layout == "mean" else self.once(node, inputs)
             values[node.name] = Value(result, layout)
         for name in net.outputs:
-            value = values[name]
-            if value.layout == "steady":
-                self.result.outputs[name] = value.data.unsqueeze(0).expand(count, *value.data.shape)
-            else:
-                self.result.outputs[name] = unfold(value.data, net[name].batch, count)
+            x, steady = values[name].data, values[name].layout == "steady"
+            series = x.unsqueeze(0).expand(count, *x.shape) if steady else unfold(x, net[name].batch, count)
+            self.result.outputs[name] = series
         return self.result
 
     def once(self, node: Node, inputs: Sequence[Value]) -> Tensor:
@@ -128,20 +122,21 @@ class Session:
 
     def compute(self, node: Node, values: Mapping[str, Value], gates: Tensor) -> Value:
         """One node's value from its inputs' values, before the tail."""
-        net = self.engine.network
         inputs = [values[name] for name in node.inputs]
         if isinstance(node, Neuron):
             return self.fire(node, inputs[0], gates)
         if isinstance(node, Encoder):
             return self.encode(node, inputs[0], len(gates))
         if all(value.layout == "steady" for value in inputs):
-            if isinstance(node, Differential):
-                arguments = self.clamp(node, [value.data for value in inputs])
-                inputs = [Value(x, "steady") for x in arguments]
-            result = self.once(node, inputs)
+            result = self.once(node, self.clamped(node, inputs))
             return Value(self.cast(result) if isinstance(node, Differential) else result, "steady")
         if isinstance(node, Differential):
             return self.difference(node, inputs, gates)
+        return self.linear(node, inputs, gates)
+
+    def linear(self, node: Node, inputs: Sequence[Value], gates: Tensor) -> Value:
+        """A linear node over the steps of this piece; steady summands and constants follow the gate."""
+        net = self.engine.network
         varying = net.varying_positions(node)
         group = next(g for g in node.linear_in() if set(varying) <= set(g))
         operands = []
@@ -164,10 +159,8 @@ class Session:
             return weights.to(self.engine.device, self.engine.dtype)
         shape = [1] * len(node.shape)
         shape[node.batch] = -1
-        rows = weights.to(self.engine.device, self.engine.dtype).repeat_interleave(
-            self.samples * node.shape[node.batch]
-        )
-        return rows.reshape(shape)
+        rows = weights.to(self.engine.device, self.engine.dtype)
+        return rows.repeat_interleave(self.samples * node.shape[node.batch]).reshape(shape)
 
     def timed(self, x: Tensor, source: Node, node: Node, weights: Tensor) -> Tensor:
         """A steady summand as a series; without a batch axis it gets the rows that the result has."""
@@ -194,18 +187,20 @@ class Session:
             data.append(x)
         return engine.plain(node, data, offset, self.samples * steps, self.feeds)
 
-    def clamp(self, node: Differential, data: Sequence[Tensor]) -> list[Tensor]:
-        """The arguments of a differential node, the rates kept in their ranges; moved entries are counted."""
-        arguments = list(data)
+    def clamped(self, node: Node, inputs: Sequence[Value]) -> list[Value]:
+        """The arguments of a node, those of a differential one kept in their ranges; moved entries are counted."""
+        arguments = list(inputs)
+        if not isinstance(node, Differential):
+            return arguments
         for i in self.engine.network.varying_positions(node):
-            x, low, high, least = data[i], node.low[i], node.high[i], node.nonzero[i]
+            x, low, high, least = inputs[i].data, node.low[i], node.high[i], node.nonzero[i]
             y = x if low is None and high is None else x.clamp(low, high)
             if least:
                 y = torch.where(y.abs() < least, y.new_full((), least).copysign(torch.where(y < 0, y, 1)), y)
             if y is not x:
                 moved = int((y != x).sum())
                 self.result.clamps[node.name] = self.result.clamps.get(node.name, 0) + moved
-            arguments[i] = y
+            arguments[i] = Value(y, inputs[i].layout)
         return arguments
 
     def difference(self, node: Differential, inputs: Sequence[Value], gates: Tensor) -> Value:
@@ -223,9 +218,8 @@ class Session:
             sums.append(totals[-1])
             means = totals if node.direct else totals / stepwise(divisors, totals)
             operands[i] = Value(fold(means, source.batch), "series")
-        data = self.clamp(node, [v.data for v in operands])
-        operands = [Value(x, v.layout) for x, v in zip(data, operands, strict=True)]
-        result = unfold(self.cast(self.folded(node.function, operands, 1.0, steps)), node.batch, steps)
+        function = self.folded(node.function, self.clamped(node, operands), 1.0, steps)
+        result = unfold(self.cast(function), node.batch, steps)
         if not node.direct:
             result = result * stepwise(divisors, result)
         first = torch.zeros_like(result[:1]) if before is None else before

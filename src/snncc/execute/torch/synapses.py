@@ -19,11 +19,11 @@ from snncc.ir.nodes import (
     AveragePool,
     BatchNorm,
     Differential,
-    Encoder,
     Neuron,
     Node,
     Operator,
     Reduce,
+    Spiking,
     Sum,
 )
 
@@ -38,31 +38,24 @@ def fan_out(network: Network) -> Mapping[str, Array]:
     of the network with all weights, and the other factors of products, set to one.
     """
     products = event_products(network)
-    ones = {name: np.ones_like(array) for name, array in network.arrays.items()}
-    floats = {name for name, array in network.arrays.items() if np.issubdtype(array.dtype, np.floating)}
     engine = Engine(network, dtype=torch.float64)
-    engine.arrays |= {name: engine.tensor(ones[name]) for name in floats}
+    engine.arrays |= {name: torch.ones_like(x) for name, x in engine.arrays.items() if x.is_floating_point()}
     leaves: dict[str, Tensor] = {}
     values: dict[str, Tensor] = {}
-    neurons = {node.name for node in network.nodes if isinstance(node, Neuron)}
     total: Tensor = torch.zeros((), dtype=torch.float64)
     for node in network.nodes:
-        shape = tuple(node.shape)
-        if node.name not in network.varying:
-            values[node.name] = torch.zeros(shape, dtype=torch.float64)
-            continue
-        fires = node.name in neurons
-        if fires or isinstance(node, (Differential, Encoder)):
-            if fires:
-                total = total + values[node.inputs[0]].sum()
-            if node.name in products and isinstance(node, Differential):
-                total = total + connections(engine, node, [values[name] for name in node.inputs])
-            leaves[node.name] = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
-            values[node.name] = leaves[node.name]
-        elif not node.inputs:
-            values[node.name] = torch.zeros(shape, dtype=torch.float64)
+        inputs = [values[name] for name in node.inputs]
+        none = torch.zeros(tuple(node.shape), dtype=torch.float64)
+        if node.name not in network.varying or not inputs:
+            values[node.name] = none
+        elif isinstance(node, (Spiking, Differential)):
+            if isinstance(node, Neuron):
+                total = total + inputs[0].sum()
+            elif isinstance(node, Differential) and node.name in products:
+                total = total + connections(engine, node, inputs)
+            values[node.name] = leaves[node.name] = none.requires_grad_()
         else:
-            routed = routes(engine, node, [values[name] for name in node.inputs])
+            routed = routes(engine, node, inputs)
             if multiply_accumulates(network, node):
                 total = total + routed.sum()
                 routed = routed.detach()

@@ -62,7 +62,7 @@ class Synchronous:
         """A function of the means; a node that makes spikes of the input counts as its mean, the input."""
         if not isinstance(node, Differential):
             return inputs[0]
-        return session.cast(session.once(node, [Value(x, "steady") for x in session.clamp(node, inputs)]))
+        return session.cast(session.once(node, session.clamped(node, [Value(x, "steady") for x in inputs])))
 
     def drive(self, session: Session, node: Neuron, current: Tensor) -> Tensor:
         """The mean that a neuron emits in T steps of a constant current."""
