@@ -43,11 +43,6 @@ PATH = click.Path(path_type=Path)
 def batch_command(
     sources: tuple[str, ...],
     out: Path,
-    jobs: int | None,
-    backend: Any,
-    address: str | None,
-    allow_failures: bool,
-    force: bool,
     settings: tuple[str, ...],
     recipe: Path | None,
     quiet: bool,
@@ -80,11 +75,6 @@ def batch_command(
         found = run.batch(
             sources,
             out=out,
-            jobs=jobs,
-            backend=backend,
-            address=address,
-            allow_failures=allow_failures,
-            force=force,
             progress=tell,
             told=told,
             recipe=None if recipe is None else str(recipe.absolute()),

@@ -10,17 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from snncc import __version__
 from snncc.cli.batch import batch_command
 from snncc.cli.emit import emit_command
 from snncc.cli.finetune import finetune_command
-from snncc.cli.options import JSON, MODEL, QUIET, SHAPE, emit_options, parse_numbers, parse_setting, parse_shapes
+from snncc.cli.options import (
+    JSON,
+    MODEL,
+    QUIET,
+    SHAPE,
+    emit_options,
+    parse_setting,
+    parse_shapes,
+    preprocessing_options,
+)
 from snncc.cli.report import compare_command, report_command
 from snncc.cli.simulate import simulate_command
 from snncc.encoding import encode
-from snncc.errors import SnnccError, UsageError
+from snncc.errors import SnnccError
 from snncc.execute.torch.memory import keep_freed_memory
 
 
@@ -51,17 +59,6 @@ def check_command(model: Path, shapes: tuple[str, ...], as_json: bool) -> None:
         sys.exit(3)
 
 
-def preprocessing_of(scale: float, mean: str | None, std: str | None, layout: str) -> Any:
-    """The preprocessing that the options say; raises UsageError."""
-    from snncc.data.dataset import Preprocessing
-
-    numbers = {"mean": parse_numbers(mean, "--mean"), "std": parse_numbers(std, "--std")}
-    try:
-        return msgspec.convert({"scale": scale, "layout": layout, **numbers}, Preprocessing)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"preprocessing: {error}", cure="see `snncc convert --help`") from None
-
-
 @cli.command("convert")
 @MODEL
 @click.option("--method", help="A method from `snncc methods` (default: matched), or auto.")
@@ -83,15 +80,7 @@ def preprocessing_of(scale: float, mean: str | None, std: str | None, layout: st
 @click.option("--granularity", type=click.Choice(["layer", "channel", "neuron"]), help="What shares one threshold.")
 @click.option("--set", "settings", multiple=True, metavar="PASS.OPTION=VALUE", help="Set a pass option. Repeatable.")
 @SHAPE
-@click.option("--scale", type=float, default=1.0, help="Preprocessing: x * scale, then (x - mean) / std.")
-@click.option("--mean", help="Preprocessing: one number, or one per channel, comma-separated.")
-@click.option("--std", help="Preprocessing: one number, or one per channel, comma-separated.")
-@click.option(
-    "--layout",
-    type=click.Choice(["as-is", "nhwc-to-nchw", "nchw-to-nhwc"]),
-    default="as-is",
-    help="Preprocessing: how the axes of the data are moved to those of the model.",
-)
+@preprocessing_options
 @click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), default=0, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1, 1 << 16), default=64, show_default=True)
 @click.option("--keep-passes", type=click.Path(path_type=Path), help="Write the network after each pass here.")
@@ -106,10 +95,6 @@ def convert_command(
     max_operations: float | None,
     settings: tuple[str, ...],
     shapes: tuple[str, ...],
-    scale: float,
-    mean: str | None,
-    std: str | None,
-    layout: str,
     keep_passes: Path | None,
     quiet: bool,
     as_json: bool,
@@ -122,7 +107,6 @@ def convert_command(
     from snncc.conversion.request import Target
     from snncc.ir.text import to_text
 
-    preprocessing = preprocessing_of(scale, mean, std, layout)
     if method is None and recipe is None:
         console.notice(f"no --method given: using {api.DEFAULT_METHOD}")
     target = Target(max_drop=max_drop, operations=max_operations)
@@ -141,7 +125,6 @@ def convert_command(
                 target=None if target == Target() else target,
                 options=[parse_setting(text) for text in settings],
                 shapes=parse_shapes(shapes),
-                preprocessing=preprocessing,
                 observe=observe if keep_passes else None,
                 progress=tell,
                 **asked,

@@ -164,20 +164,7 @@ def show_converted(result: Converted) -> None:
         rows,
         left=3,
     )
-    approximations = [n for r in manifest.records for n in r.notes if n.kind == "approximation"]
-    for note in approximations[:12]:
-        notice(f"{safe_name(note.node)}: {note.text}")
-    if len(approximations) > 12:
-        notice(f"{len(approximations) - 12} more approximations stand in report.json")
-    analog = [n.node for r in manifest.records for n in r.notes if n.kind == "analog"]
-    if analog:
-        say(f"analog (functions on running means): {some(analog)}")
-    if result.network.analog_tail is not None:
-        notice(f"analog tail: {tail_text(result.network.analog_tail)}")
-    if manifest.certificate is not None:
-        from snncc.reports.text import certificate_text
-
-        say(certificate_text(manifest.certificate))
+    show_notes(result)
     say(f"calibrated on {manifest.calibration.count} samples of {safe_name(manifest.calibration.source)}")
     from snncc.reports.summary import SILENT
 
@@ -192,6 +179,25 @@ def show_converted(result: Converted) -> None:
     say(report.verdict)
     if result.path is not None:
         say(f"wrote {result.path}, the report is {result.path / 'report.html'}")
+
+
+def show_notes(result: Converted) -> None:
+    """What the passes approximated or left analog, and what is certified."""
+    manifest = result.manifest
+    approximations = [n for r in manifest.records for n in r.notes if n.kind == "approximation"]
+    for note in approximations[:12]:
+        notice(f"{safe_name(note.node)}: {note.text}")
+    if len(approximations) > 12:
+        notice(f"{len(approximations) - 12} more approximations stand in report.json")
+    analog = [n.node for r in manifest.records for n in r.notes if n.kind == "analog"]
+    if analog:
+        say(f"analog (functions on running means): {some(analog)}")
+    if result.network.analog_tail is not None:
+        notice(f"analog tail: {tail_text(result.network.analog_tail)}")
+    if manifest.certificate is not None:
+        from snncc.reports.text import certificate_text
+
+        say(certificate_text(manifest.certificate))
 
 
 def show_simulation(result: Simulation, outputs: Sequence[str]) -> None:

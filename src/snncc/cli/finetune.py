@@ -9,6 +9,7 @@ from typing import Any
 import click
 import msgspec
 
+from snncc.cli.options import preprocessing_options
 from snncc.errors import UsageError
 
 PATH = click.Path(path_type=Path)
@@ -41,12 +42,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 @click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), default=0, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option("--amp/--no-amp", default=None, help="Half precision where it is safe (default: on cuda).")
-@click.option("--scale", type=float, default=1.0, help="Preprocessing: x * scale, then (x - mean) / std.")
-@click.option("--mean", help="Preprocessing: one number, or one per channel, comma-separated.")
-@click.option("--std", help="Preprocessing: one number, or one per channel, comma-separated.")
-@click.option(
-    "--layout", type=click.Choice(["as-is", "nhwc-to-nchw", "nchw-to-nhwc"]), default="as-is", help="Preprocessing."
-)
+@preprocessing_options
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in OUT.checkpoints/.")
 @click.option("--quiet", "-q", is_flag=True, help="Print results only, no progress.")
 def finetune_command(
@@ -59,10 +55,7 @@ def finetune_command(
     amp: bool | None,
     resume: bool,
     quiet: bool,
-    scale: float,
-    mean: str | None,
-    std: str | None,
-    layout: str,
+    preprocessing: Any,
     **given: Any,
 ) -> None:
     """Train the quantised form of MODEL (ONNX); `snncc convert --method METHOD` then takes it without loss.
@@ -70,8 +63,6 @@ def finetune_command(
     Every change to the graph is printed. Checkpoints are written after each epoch.
     """
     from snncc.cli import console
-    from snncc.cli.options import parse_numbers
-    from snncc.data.dataset import Preprocessing
     from snncc.execute.executors import refuse_missing_device
     from snncc.training.checkpoint import Epoch
     from snncc.training.run import finetune
@@ -82,8 +73,6 @@ def finetune_command(
     half = device.startswith("cuda") if amp is None else amp
     try:
         settings = msgspec.convert({**DEFAULTS[method], **chosen, "method": method, "amp": half}, Settings)
-        moments = {"mean": parse_numbers(mean, "--mean"), "std": parse_numbers(std, "--std")}
-        preprocessing = msgspec.convert({"scale": scale, "layout": layout, **moments}, Preprocessing)
     except msgspec.ValidationError as error:
         raise UsageError(f"finetune: {error}", cure="see `snncc finetune --help`") from None
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from snncc.errors import UsageError
 
@@ -75,6 +76,39 @@ def emit_options(command: Callable[..., None]) -> Callable[..., None]:
             max_timesteps=max_timesteps,
         )
         command(emit_options=options, **given)
+
+    return with_options
+
+
+SCALE = click.option("--scale", type=float, default=1.0, help="Preprocessing: x * scale, then (x - mean) / std.")
+MEAN = click.option("--mean", help="Preprocessing: one number, or one per channel, comma-separated.")
+STD = click.option("--std", help="Preprocessing: one number, or one per channel, comma-separated.")
+LAYOUT = click.option(
+    "--layout",
+    type=click.Choice(["as-is", "nhwc-to-nchw", "nchw-to-nhwc"]),
+    default="as-is",
+    help="Preprocessing: how the axes of the data are moved to those of the model.",
+)
+
+
+def preprocessing_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of the preprocessing, which the command gets together as `preprocessing`."""
+
+    @SCALE
+    @MEAN
+    @STD
+    @LAYOUT
+    @functools.wraps(command)
+    def with_options(scale: float, mean: str | None, std: str | None, layout: str, **given: Any) -> None:
+        from snncc.data.dataset import Preprocessing
+
+        moments = {"mean": parse_numbers(mean, "--mean"), "std": parse_numbers(std, "--std")}
+        try:
+            chosen = msgspec.convert({"scale": scale, "layout": layout, **moments}, Preprocessing)
+        except msgspec.ValidationError as error:
+            where = click.get_current_context().info_name
+            raise UsageError(f"preprocessing: {error}", cure=f"see `snncc {where} --help`") from None
+        command(preprocessing=chosen, **given)
 
     return with_options
 

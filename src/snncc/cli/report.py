@@ -5,11 +5,20 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
-import msgspec
 
-from snncc.cli.options import JSON, MODEL, QUIET, SHAPE, given_or_newest, parse_numbers, parse_shapes, parse_steps
+from snncc.cli.options import (
+    JSON,
+    MODEL,
+    QUIET,
+    SHAPE,
+    given_or_newest,
+    parse_shapes,
+    parse_steps,
+    preprocessing_options,
+)
 from snncc.encoding import encode
 from snncc.errors import UsageError
 
@@ -76,10 +85,7 @@ def report_command(
 @click.option("--data", type=click.Path(path_type=Path), help="Data to simulate (default: as `convert` keeps it).")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The folder to write (default: ./NAME.compare).")
 @SHAPE
-@click.option("--scale", type=float, default=1.0, help="Preprocessing: x * scale, then (x - mean) / std.")
-@click.option("--mean", help="Preprocessing: one number, or one per channel, comma-separated.")
-@click.option("--std", help="Preprocessing: one number, or one per channel, comma-separated.")
-@click.option("--layout", type=click.Choice(["as-is", "nhwc-to-nchw", "nchw-to-nhwc"]), default="as-is")
+@preprocessing_options
 @click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), default=0, show_default=True)
 @click.option("--jobs", type=click.IntRange(1, 256), help="Methods at once (default: the number of cores).")
 @click.option("--force", is_flag=True, help="Replace an existing folder.")
@@ -93,10 +99,7 @@ def compare_command(
     data: Path | None,
     out: Path | None,
     shapes: tuple[str, ...],
-    scale: float,
-    mean: str | None,
-    std: str | None,
-    layout: str,
+    preprocessing: Any,
     seed: int,
     jobs: int | None,
     force: bool,
@@ -107,18 +110,7 @@ def compare_command(
     from snncc import api
     from snncc.cli import console, console_report
     from snncc.conversion.sources import model_name
-    from snncc.data.dataset import Preprocessing
 
-    given = {
-        "scale": scale,
-        "mean": parse_numbers(mean, "--mean"),
-        "std": parse_numbers(std, "--std"),
-        "layout": layout,
-    }
-    try:
-        preprocessing = msgspec.convert(given, Preprocessing)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"preprocessing: {error}", cure="see `snncc compare --help`") from None
     with console.progress(quiet or as_json) as tell:
         result = api.compare(
             model,

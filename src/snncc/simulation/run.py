@@ -9,23 +9,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
 import numpy.typing as npt
 
 from snncc.ann.truth import Truth
 from snncc.data.dataset import Dataset
 from snncc.errors import DataError, UsageError
-from snncc.execute.analog_tail import TailAgreement, TailTally
+from snncc.execute.analog_tail import TailAgreement
 from snncc.execute.native.cost import LayerCost
 from snncc.execute.protocol import Executor
 from snncc.ir.analysis import multiply_accumulates
 from snncc.ir.classes import carries_values
 from snncc.ir.network import Network
 from snncc.ir.nodes import Neuron
-from snncc.ir.readout import choices, output_first
 from snncc.simulation.early_exit import EarlyExit, EarlyTally
 from snncc.simulation.metrics import Energy, energies
 from snncc.simulation.paired import FloatRun
+from snncc.simulation.totals import Totals, samples_of
 
 Array = npt.NDArray[Any]
 #: The outputs of the quantised reference for one batch at T, by name.
@@ -95,42 +94,11 @@ def checkpoints(timesteps: int) -> tuple[int, ...]:
     return (*[1 << i for i in range(timesteps.bit_length()) if 1 << i < timesteps], timesteps)
 
 
-class Tally:
-    """Sums over the batches for one output."""
-
-    def __init__(self, points: Sequence[int]) -> None:
-        self.points = points
-        self.right = np.zeros(len(points), np.int64)
-        self.agree = np.zeros(len(points), np.int64)
-        self.squared = np.zeros(len(points))
-        self.power, self.ann_right, self.classifies = 0.0, 0, True
-
-    def add(self, found: Array, expected: Array, labels: Array | None) -> None:
-        """One batch: found (checkpoints, N, ...), expected (N, ...), labels (N,) or None."""
-        truth = choices(expected)
-        entries = math.prod(expected.shape[1:])
-        index = np.issubdtype(expected.dtype, np.integer)
-        if labels is not None and not index and entries <= int(labels.max(initial=0)):
-            self.classifies = False
-        if labels is not None:
-            self.ann_right += int((truth == labels).sum())
-        self.power += float(np.square(expected.astype(np.float64)).sum())
-        for i, output in enumerate(found):
-            chosen = choices(output)
-            self.agree[i] += int((chosen == truth).sum())
-            self.right[i] += 0 if labels is None else int((chosen == labels).sum())
-            self.squared[i] += float(np.square(output.astype(np.float64) - expected).sum())
-
-    def by_step(self, values: Array, total: float) -> dict[str, float]:
-        """A quantity per T as fractions of a total."""
-        return {str(t): float(v / total) for t, v in zip(self.points, values, strict=True)}
-
-
 def batches(data: Dataset, size: int) -> Iterator[tuple[dict[str, Array], Array | None]]:
     """Feeds and labels, batch by batch."""
     start = 0
     for feeds in data.batches(size):
-        count = len(next((a for a in feeds.values() if a.ndim), [None]))
+        count = samples_of(feeds)
         yield feeds, None if data.labels is None else data.labels[start : start + count]
         start += count
 
@@ -159,72 +127,44 @@ def simulate_network(
     if not len(data):
         raise DataError(f"{data.source} holds no samples", cure="give at least one sample")
     points = tuple(points) or checkpoints(timesteps)
-    tallies, tail = {name: Tally(points) for name in network.outputs}, TailTally(network, points)
-    synchronous = {name: Tally(points) for name in network.outputs}
-    positive, negative, done = 0.0, 0.0, 0
-    events: dict[str, Array] = {}
-    clamped: dict[str, int] = {}
+    totals = Totals(network, points, labelled=data.labels is not None)
+    known = {name: axis for name in network.outputs if (axis := network[name].batch) is not None}
     for feeds, labels in batches(data, batch):
-        axes = {name: network[name].batch for name in network.outputs}
-        known = {name: axis for name, axis in axes.items() if axis is not None}
         expected = truth.run(feeds, list(network.outputs), batch_axes=known)
-        found = executor.run(feeds, timesteps, points, first_sample=done)
-        count = len(next((a for a in feeds.values() if a.ndim), [None]))
+        found = executor.run(feeds, timesteps, points, first_sample=totals.samples)
         layered = [reference(feeds, t) for t in points] if reference is not None else []
-        for name in network.outputs:
-            node = network[name]
-            wanted = output_first(expected[name], node, count)
-            tallies[name].add(np.stack([output_first(o, node, count) for o in found.outputs[name]]), wanted, labels)
-            if layered:
-                means = [output_first(outputs[name], node, count) for outputs in layered]
-                synchronous[name].add(np.stack(means), wanted, labels)
-        tail.add(found.outputs, expected)
         if early is not None:
-            early.add(feeds, found.outputs, expected, labels, done)
-        for name, counts in found.events.items():
-            events[name] = events.get(name, 0) + counts.astype(np.float64)
-        positive, negative = positive + found.positive, negative + found.negative
-        for name, moved in found.clamped.items():
-            clamped[name] = clamped.get(name, 0) + moved
-        done += count
-        progress("simulating", done, len(data))
-    labelled, first = data.labels is not None, next(iter(tallies))
-    if labelled and not tallies[first].classifies:
+            early.add(feeds, found.outputs, expected, labels, totals.samples)
+        totals.add(found, expected, labels, layered, samples_of(feeds))
+        progress("simulating", totals.samples, len(data))
+    first, tally = next(iter(totals.tallies.items()))
+    if totals.labelled and not tally.classifies:
         text = f"labels of {data.source} are no indices of output {first!r}: agreement with the ANN is shown instead"
         warnings.warn(text, stacklevel=2)
-    several = len(tallies) > 1
-
-    def whole(values: dict[str, Any]) -> Any:
-        return values if several else next(iter(values.values()))
-
-    def curves(found: Mapping[str, Tally]) -> dict[str, Any]:
-        right = {n: t.by_step(t.right, done) if labelled and t.classifies else None for n, t in found.items()}
-        return {
-            "accuracy": whole(right),
-            "agreement": whole({n: t.by_step(t.agree, done) for n, t in found.items()}),
-            "error": whole({n: t.by_step(t.squared, max(t.power, 1e-30)) for n, t in found.items()}),
-        }
-
-    ann = {n: t.ann_right / done if labelled and t.classifies else None for n, t in tallies.items()}
-    operations = {name: float((counts * fan_out[name]).sum()) for name, counts in events.items()}
-    graded = sum(count for name, count in operations.items() if carries_values(network, network[name]))
-    tally, target = tallies[first], ann[first]
+    ann, done = totals.ann(), totals.samples
+    target = ann[first]
     curve = tally.by_step(tally.agree if target is None else tally.right, done)
-    return {
-        "ann_accuracy": whole(ann),
-        **curves(tallies),
-        "firing_rate": (positive + negative) / (neurons * timesteps * done) if neurons else None,
-        "positive_spikes": positive / done,
-        "negative_spikes": negative / done,
-        "synaptic_operations": sum(operations.values()) / done,
-        "graded_operations": graded / done,
-        "energy": energies(network, events, fan_out, timesteps=timesteps, samples=done),
-        "clamped": clamped,
-        "reference": None if reference is None else Reference(**curves(synchronous)),
-        "analog_tail": tail.agreement(),
+    measured = {
+        "ann_accuracy": totals.whole(ann),
+        **totals.curves(totals.tallies),
+        **totals.rates(neurons * timesteps),
+        "energy": energies(network, totals.events, fan_out, timesteps=timesteps, samples=done),
+        "clamped": totals.clamped,
+        "reference": None if reference is None else Reference(**totals.curves(totals.synchronous)),
+        "analog_tail": totals.tail.agreement(),
         "early_exit": None if early is None else early.summary(labelled=target is not None),
         "within_one_point": settled(curve, 1.0 if target is None else target),
     }
+    return measured | operations_of(network, totals.events, fan_out, done)
+
+
+def operations_of(
+    network: Network, events: Mapping[str, Array], fan_out: Mapping[str, Array], samples: int
+) -> dict[str, float]:
+    """Synaptic operations per sample, and those whose event carries another value than a spike's."""
+    found = {name: float((counts * fan_out[name]).sum()) for name, counts in events.items()}
+    graded = sum(count for name, count in found.items() if carries_values(network, network[name]))
+    return {"synaptic_operations": sum(found.values()) / samples, "graded_operations": graded / samples}
 
 
 def settled(curve: Mapping[str, float], target: float) -> int | None:

@@ -198,10 +198,13 @@ def measured(job: Job, opened: Bundle, report: Report, found: Simulation) -> Res
     )
 
 
+Gate = Literal["converts", "max_drop", "min_accuracy", "max_t"]
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """A gate: what was asked, what was measured, and whether it holds."""
 
-    gate: Literal["converts", "max_drop", "min_accuracy", "max_t"]
+    gate: Gate
     limit: float | None
     value: float | None
     passed: bool
@@ -212,26 +215,23 @@ def verdicts(result: Result, gates: Gates, *, allow_failures: bool) -> tuple[Ver
     """The gates of a model. What was not measured does not pass."""
     converted = result.status == "converted"
     reason = None if result.failure is None else result.failure.message
-    found = (
-        [] if allow_failures else [Verdict(gate="converts", limit=None, value=None, passed=converted, reason=reason)]
-    )
-    if gates.max_drop is not None:
-        drop = result.drop
-        passed = drop is not None and drop <= gates.max_drop + 1e-12
-        words = None if passed else "not converted" if drop is None else f"loses {drop:.4f} of {result.metric}"
-        found.append(Verdict(gate="max_drop", limit=gates.max_drop, value=drop, passed=passed, reason=words))
-    if gates.min_accuracy is not None:
-        value = result.value if result.metric == "accuracy" else None
-        passed = value is not None and value >= gates.min_accuracy - 1e-12
-        words = None if passed else f"accuracy {value:.4f}" if value is not None else "no labels to measure accuracy on"
-        words = words if converted or passed else "not converted"
-        found.append(Verdict(gate="min_accuracy", limit=gates.min_accuracy, value=value, passed=passed, reason=words))
-    if gates.max_t is not None:
-        first = result.within_one_point
-        passed = first is not None and first <= gates.max_t
-        words = None if passed else "not within one point of the ANN" if first is None else f"only from T={first} on"
-        words = words if converted or passed else "not converted"
-        found.append(Verdict(gate="max_t", limit=gates.max_t, value=first, passed=passed, reason=words))
+    found = [Verdict(gate="converts", limit=None, value=None, passed=converted, reason=reason)] * (not allow_failures)
+
+    def gate(name: Gate, limit: float | None, value: float | None, sign: int, words: str) -> None:
+        """A gate that is asked for: `value` at most `limit` (sign 1) or at least (sign -1)."""
+        if limit is not None:
+            passed = value is not None and sign * value <= sign * limit + 1e-12
+            said = None if passed else words if converted else "not converted"
+            found.append(Verdict(gate=name, limit=limit, value=value, passed=passed, reason=said))
+
+    drop, first = result.drop, result.within_one_point
+    accuracy = result.value if result.metric == "accuracy" else None
+    lost = "not converted" if drop is None else f"loses {drop:.4f} of {result.metric}"
+    reached = "no labels to measure accuracy on" if accuracy is None else f"accuracy {accuracy:.4f}"
+    since = "not within one point of the ANN" if first is None else f"only from T={first} on"
+    gate("max_drop", gates.max_drop, drop, 1, lost)
+    gate("min_accuracy", gates.min_accuracy, accuracy, -1, reached)
+    gate("max_t", gates.max_t, first, 1, since)
     return tuple(found)
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -104,38 +103,41 @@ def batch(
     given = [sources] if isinstance(sources, str | Path) else list(sources)
     folder = Path(out).absolute()
     todo = plan(given, given_choices(choices), folder)
+    workers = jobs or os.cpu_count() or 1
     with locked(folder, wait=PATIENCE):
         claim(folder, force=force)
         states: dict[str, State] = {}
-        for job in [] if force else todo:
-            if (state := finished(folder, job, key_of(job))) is not None:
+        for job in todo:
+            if force:
+                (folder / FOLDER / f"{job.name}.json").unlink(missing_ok=True)
+            elif (state := finished(folder, job, key_of(job))) is not None:
                 states[job.name] = state
                 told(state.result, len(states), len(todo), True)
         waiting = [job for job in todo if job.name not in states]
-        count = itertools.count(len(states) + 1)
         progress("models", len(states), len(todo))
-        if force:
-            for job in waiting:
-                (folder / FOLDER / f"{job.name}.json").unlink(missing_ok=True)
         if waiting:
-            with engine(backend, address or "", jobs or os.cpu_count() or 1) as states_of:
+            with engine(backend, address or "", workers) as states_of:
                 for data in states_of([(msgspec.json.encode(job), str(folder)) for job in waiting]):
                     state = msgspec.json.decode(data, type=State)
                     states[state.result.name] = state
-                    done = next(count)
-                    progress("models", done, len(todo))
-                    told(state.result, done, len(todo), False)
+                    progress("models", len(states), len(todo))
+                    told(state.result, len(states), len(todo), False)
         found = summary(todo, states, allow_failures=allow_failures)
-        files = {
-            "timings.json": encode(timings(todo, states)),
-            "summary.csv": csv_table(found),
-            "junit.xml": junit(found),
-            "index.html": index_page(found),
-            "summary.json": encode(document(found)),  # last: it says that the batch is complete
-        }
-        try:
-            for name, data in files.items():
-                replace_file(folder / name, data)
-        except OSError as error:
-            raise BundleError(f"cannot write {folder.name}: {error.strerror}", cure="check space") from None
+        write_results(folder, found, timings(todo, states))
     return found
+
+
+def write_results(folder: Path, found: Summary, seconds: dict[str, Any]) -> None:
+    """The files of a batch beside its bundles. Raises BundleError."""
+    files = {
+        "timings.json": encode(seconds),
+        "summary.csv": csv_table(found),
+        "junit.xml": junit(found),
+        "index.html": index_page(found),
+        "summary.json": encode(document(found)),  # last: it says that the batch is complete
+    }
+    try:
+        for name, data in files.items():
+            replace_file(folder / name, data)
+    except OSError as error:
+        raise BundleError(f"cannot write {folder.name}: {error.strerror}", cure="check space") from None
