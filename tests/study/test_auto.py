@@ -14,7 +14,8 @@ from snncc import api
 from snncc.conversion.request import Target
 from snncc.errors import DataError, FidelityError, UsageError
 from snncc.ir.nodes import CentredIF
-from snncc.reports.document import Report, Trial
+from snncc.reports.document import Report
+from snncc.reports.trials import Trial
 from snncc.study.search import ladder, on_front, split
 
 NET = "g (float[N,8] x) => (float[N,4] y) { a = Gemm(x, w1, b1) h = Relu(a) y = Gemm(h, w2, b2) }"

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -104,27 +104,36 @@ def attribute(
             done += len(a)
             progress("putting values back", done, total)
     samples = max(1, len(data))
-    share = {key: one.right / samples for key, one in tried.items()}
-    error = {key: one.squared / max(power, 1e-30) for key, one in tried.items()}
-    start = share[frozenset()]
-    lines, before = [], start
-    for name in layers:
-        reached = share[front[name]]
-        lines.append(
-            Substitution(
-                layer=name,
-                regained=rounded(share[alone[name]] - start) or 0.0,
-                cost=rounded(reached - before) or 0.0,
-                error=rounded(error[alone[name]]) or 0.0,
-            )
-        )
-        before = reached
+    found = {key: (one.right / samples, one.squared / max(power, 1e-30)) for key, one in tried.items()}
     return Attribution(
         metric="accuracy" if labelled else "agreement",
         samples=len(data),
         timesteps=timesteps,
         runs=len(networks),
-        snn=rounded(start) or 0.0,
+        snn=rounded(found[frozenset()][0]) or 0.0,
         ann=rounded(ann_right / samples) or 0.0,
-        layers=tuple(lines),
+        layers=substitutions(layers, alone, front, found),
+    )
+
+
+def substitutions(
+    layers: Sequence[str],
+    alone: Mapping[str, frozenset[str]],
+    front: Mapping[str, frozenset[str]],
+    found: Mapping[frozenset[str], tuple[float, float]],
+) -> tuple[Substitution, ...]:
+    """Of each layer: what the ANN's values regain there alone, and what they cost behind those of all before.
+
+    found: the share of right choices and the error with the ANN's values at these layers.
+    """
+    start, _ = found[frozenset()]
+    reached = [start, *(found[front[name]][0] for name in layers)]
+    return tuple(
+        Substitution(
+            layer=name,
+            regained=rounded(found[alone[name]][0] - start) or 0.0,
+            cost=rounded(now - before) or 0.0,
+            error=rounded(found[alone[name]][1]) or 0.0,
+        )
+        for name, before, now in zip(layers, reached, reached[1:], strict=False)
     )

@@ -157,6 +157,19 @@ class Series:
     dashed: bool = False
 
 
+def drawn(one: Series, across: Callable[[float], float], up: Callable[[float], float]) -> list[Markup]:
+    """The band, the line and the dots of a series."""
+    places, parts = [(across(x), up(y)) for x, y, _ in one.places], list[Markup]()
+    if one.band:
+        lower = [(x, up(low)) for (x, _), (low, _) in zip(places, one.band, strict=True)]
+        upper = [(x, up(high)) for (x, _), (_, high) in zip(places, one.band, strict=True)]
+        edges = " ".join(f"{number(x)},{number(y)}" for x, y in [*lower, *reversed(upper)])
+        parts.append(Markup('<polygon points="{}" class="{}"/>').format(edges, f"band {one.kind}"))
+    parts.append(polyline(places, f"line {one.kind}{' dashed' if one.dashed else ''}"))
+    tips = [] if one.dashed else [tip for _, _, tip in one.places]
+    return [*parts, *(dot(x, y, one.kind, tip) for (x, y), tip in zip(places, tips, strict=False))]
+
+
 def against_steps(name: str, label: str, series: Sequence[Series], levels: Sequence[tuple[float, str, str]]) -> Markup:
     """Fractions against T; `levels` are horizontal lines (value, class, words)."""
     steps = sorted({int(x) for one in series for x, _, _ in one.places})
@@ -168,20 +181,7 @@ def against_steps(name: str, label: str, series: Sequence[Series], levels: Seque
         *(line(LEFT, up(value), WIDTH - RIGHT, up(value), kind) for value, kind, _ in levels),
         *(text(LEFT + 6, up(value) - 5, words, anchor="start", kind="tick") for value, _, words in levels),
     ]
-    for one in series:
-        places = [(across(x), up(y)) for x, y, _ in one.places]
-        if one.band:
-            edges = [(x, up(low)) for (x, _), (low, _) in zip(places, one.band, strict=True)]
-            edges += [(x, up(high)) for (x, _), (_, high) in reversed(list(zip(places, one.band, strict=True)))]
-            parts.append(
-                Markup('<polygon points="{}" class="{}"/>').format(
-                    " ".join(f"{number(x)},{number(y)}" for x, y in edges), f"band {one.kind}"
-                )
-            )
-        parts.append(polyline(places, f"line {one.kind}{' dashed' if one.dashed else ''}"))
-        if not one.dashed:
-            tips = [tip for _, _, tip in one.places]
-            parts += [dot(x, y, one.kind, tip) for (x, y), tip in zip(places, tips, strict=True)]
+    parts += [part for one in series for part in drawn(one, across, up)]
     return svg(label, join(parts), name=name)
 
 

@@ -194,18 +194,21 @@ def advise(
 ) -> tuple[Advice, ...]:
     """The heaviest finding of each layer, the layers that cost most first; then what concerns the whole."""
     cost = {} if attribution is None else {line.layer: line.cost for line in attribution.layers}
-    lossy = curve.within_one_point is None or not curve.points[-1].low <= curve.ann <= curve.points[-1].high
+    lossy = is_lossy(curve)
     hidden = [layer for layer in layers if layer.rate is not None]
     heaviest: dict[str | None, Advice] = {}
-    for rule in RULES if lossy else ():
-        for a in rule(hidden, recipe):
-            if a.layer not in heaviest or a.weight > heaviest[a.layer].weight:
-                heaviest[a.layer] = a
+    for a in (a for rule in RULES if lossy for a in rule(hidden, recipe)):
+        heaviest[a.layer] = max(heaviest.get(a.layer, a), a, key=lambda a: a.weight)
     by_layer = [with_cost(a, attribution) for a in heaviest.values()]
     by_layer += [a for a in losses(attribution) if a.layer not in heaviest]
     found = sorted(by_layer, key=lambda a: (-cost.get(a.layer or "", 0.0), -a.weight))[:NAMED]
     found += overall(curve, energy, operations.get("analog", 0.0), synthetic)
     return tuple(msgspec.structs.replace(a, weight=rounded(a.weight) or 0.0) for a in found)
+
+
+def is_lossy(curve: Curve) -> bool:
+    """Whether the network does not reach its ANN, as far as the samples can tell."""
+    return curve.within_one_point is None or not curve.points[-1].low <= curve.ann <= curve.points[-1].high
 
 
 def with_cost(advice: Advice, attribution: Attribution | None) -> Advice:

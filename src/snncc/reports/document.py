@@ -16,6 +16,7 @@ from snncc.bundles.bundle import Bundle
 from snncc.conversion.certify import Certificate
 from snncc.errors import BundleError
 from snncc.integer.part import IntegerPart
+from snncc.reports.trials import Search
 from snncc.simulation.run import Simulation
 
 SCHEMA = "snncc/report/1"
@@ -246,32 +247,6 @@ class Origin(Part, frozen=True, kw_only=True):
     versions: dict[str, str]
     passes: tuple[str, ...]
     preprocessing: str
-
-
-class Trial(Part, frozen=True, kw_only=True):
-    """One network that `--method auto` tried. drop: points below the ANN. front: on the Pareto front of `value`
-    against `synaptic_operations`."""
-
-    method: str
-    timesteps: int
-    granularity: str
-    levels: int
-    value: float
-    drop: float
-    synaptic_operations: float
-    firing_rate: float | None
-    front: bool = False
-    chosen: bool = False
-
-
-class Search(Part, frozen=True, kw_only=True):
-    """What `--method auto` tried on held-back calibration samples, and the target in words."""
-
-    metric: str
-    ann: float
-    samples: int
-    target: str
-    trials: tuple[Trial, ...]
 
 
 class Report(Part, frozen=True, kw_only=True):

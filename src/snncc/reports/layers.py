@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from snncc.ann.truth import Truth
+from snncc.execute.executors import counts_of
 from snncc.execute.protocol import Counted
 from snncc.execute.torch.dispatch import events
 from snncc.execute.torch.engine import Engine
@@ -43,26 +44,31 @@ def relayed(net: Network, truth: Truth, names: Sequence[str]) -> dict[str, str]:
 
 def ann_values(net: Network, truth: Truth, names: Sequence[str], feeds: Mapping[str, Array]) -> dict[str, Array]:
     """The ANN's values of nodes; what a pass has put behind a shift of a known value is found from that value."""
-    shifts = {}
-    for name in names:
-        for reader in net.consumers[name] if name not in truth.names else ():
-            if isinstance(reader, Affine) and reader.name in truth.names:
-                shifts[name] = reader
+    unknown = [name for name in names if name not in truth.names]
+    shifts = {name: reader for name in unknown if (reader := shift_of(net, truth, name)) is not None}
     relays = relayed(net, truth, names)
-    known = sorted(
-        {*(n for n in names if n in truth.names), *(r.name for r in shifts.values()), *relays.values()},
-    )
-    axes = {name: axis for name in known if (axis := net[name].batch) is not None}
-    found = truth.run(feeds, known, batch_axes=axes) if known else {}
+    known = {*names} - {*unknown}
+    asked = sorted({*known, *(reader.name for reader in shifts.values()), *relays.values()})
+    axes = {name: axis for name in asked if (axis := net[name].batch) is not None}
+    found = truth.run(feeds, asked, batch_axes=axes) if asked else {}
     if net.sampled.batch is None:  # the truth stacks what has no axis for samples
         found = {name: np.reshape(a, net[name].shape) for name, a in found.items()}
     values = {name: np.asarray(found[name]) for name in names if name in found}
     values |= {name: np.asarray(found[source]) for name, source in relays.items()}
-    for name, reader in shifts.items():
-        scale = net.arrays[reader.scale] if reader.scale else 1.0
-        shift = net.arrays[reader.shift] if reader.shift else 0.0
-        values[name] = (np.asarray(found[reader.name]) - shift) / scale
-    return values
+    return values | {name: unshifted(net, reader, found[reader.name]) for name, reader in shifts.items()}
+
+
+def shift_of(net: Network, truth: Truth, name: str) -> Affine | None:
+    """The scale and shift by which the ANN's value is made of one that it does not have."""
+    readers = [r for r in net.consumers[name] if isinstance(r, Affine) and r.name in truth.names]
+    return readers[-1] if readers else None
+
+
+def unshifted(net: Network, reader: Affine, value: Array) -> Array:
+    """What a scale and shift have made a value of."""
+    scale = net.arrays[reader.scale] if reader.scale else 1.0
+    shift = net.arrays[reader.shift] if reader.shift else 0.0
+    return np.asarray((np.asarray(value) - shift) / scale)
 
 
 @dataclass(slots=True)
@@ -105,39 +111,40 @@ class Probe:
         for begin in range(0, timesteps, self.piece):
             session.advance(begin, min(begin + self.piece, timesteps))
         result = session.finish()
-        into = {n: net[n].inputs[0] for n in names if isinstance(net[n], Neuron)}
-        expected = ann_values(net, self.truth, list(dict.fromkeys([*names, *into.values()])), feeds)
+        read = [net[n].inputs[0] for n in names if isinstance(net[n], Neuron)]
+        expected = ann_values(net, self.truth, list(dict.fromkeys([*names, *read])), feeds)
         forced = {name: a for name, a in expected.items() if name in self.engine.emits}
         alone, currents = Synchronous(self.engine, timesteps, self.piece).run(feeds, forced)
-        for name, sums in self.sums.items():
-            total = watcher.totals.get(name)
-            divisor = net.schedule.divisor(timesteps)
-            mean = total / divisor if total is not None else alone.get(name) if name not in net.outputs else None
-            if name in net.outputs:
-                mean = result.outputs[name][-1]
-            if name not in expected or mean is None or mean.numel() != expected[name].size:
-                continue
-            a = expected[name].astype(np.float64).reshape(tuple(mean.shape))
-            sums.add_values(a, to_numpy(mean), to_numpy(alone[name]) if name in alone else None)
-            if name not in self.engine.emits:
-                continue
-            sums.add_histogram(a)
-            sums.add_limits(a)
-            if name in currents and name in watcher.fired:
-                fired = to_numpy(watcher.fired[name])
-                current = expected.get(into[name], to_numpy(currents[name]))
-                sums.add_spikes(fired, current.reshape(a.shape), a, session.samples)
-                state = session.states.get(name)
-                if isinstance(state, tuple) and isinstance(state[0], Tensor) and state[0].shape == mean.shape:
-                    sums.add_residual(to_numpy(state[0]), fired, a)
+        for name in self.sums:
+            mean = self.mean(name, watcher, result, alone)
+            if name in expected and mean is not None and mean.numel() == expected[name].size:
+                a = expected[name].astype(np.float64).reshape(tuple(mean.shape))
+                self.sums[name].add_values(a, to_numpy(mean), to_numpy(alone[name]) if name in alone else None)
+                if name in self.engine.emits:
+                    current = currents.get(name)
+                    known = expected.get(net[name].inputs[0], None if current is None else to_numpy(current))
+                    self.emitted(name, a, None if current is None else known, watcher, session)
         self.note(session, watcher, result)
-        return Counted(
-            outputs={name: to_numpy(y) for name, y in result.outputs.items()},
-            events={name: to_numpy(a.events) for name, a in result.activity.items()},
-            positive=sum(a.positive for a in result.activity.values()),
-            negative=sum(a.negative for a in result.activity.values()),
-            clamped=result.clamps,
-        )
+        return counts_of(result)
+
+    def emitted(self, name: str, a: Array, current: Array | None, watcher: Watcher, session: Session) -> None:
+        """What one batch shows of a source: histogram and limits, wrong spikes and the charge that is left."""
+        sums = self.sums[name]
+        sums.add_histogram(a)
+        sums.add_limits(a)
+        if current is None or name not in watcher.fired:
+            return
+        fired = to_numpy(watcher.fired[name])
+        sums.add_spikes(fired, current.reshape(a.shape), a, session.samples)
+        if (potential := potential_of(session.states.get(name), a.shape)) is not None:
+            sums.add_residual(potential, fired, a)
+
+    def mean(self, name: str, watcher: Watcher, result: Run, alone: Mapping[str, Tensor]) -> Tensor | None:
+        """The running mean of a value at the last T, as far as it is known."""
+        if name in self.network.outputs:
+            return result.outputs[name][-1]
+        total = watcher.totals.get(name)
+        return alone.get(name) if total is None else total / self.network.schedule.divisor(self.timesteps)
 
     def note(self, session: Session, watcher: Watcher, result: Run) -> None:
         """Spikes, clamped entries and rasters of one batch."""
@@ -208,6 +215,13 @@ def raster(name: str, signs: Tensor) -> Raster:
     rows = [int(i) for i in chosen[pick]] if len(chosen) else []
     text = tuple("".join(".+-"[int(s)] for s in signs[:, i]) for i in rows)
     return Raster(layer=name, neurons=tuple(rows), of=signs.shape[1], rows=text)
+
+
+def potential_of(state: Any, shape: tuple[int, ...]) -> Array | None:
+    """The membrane potentials in a neuron's state, where there is one for each entry."""
+    if not isinstance(state, tuple) or not isinstance(state[0], Tensor) or state[0].shape != shape:
+        return None
+    return to_numpy(state[0])
 
 
 def to_numpy(x: Tensor) -> Array:

@@ -138,46 +138,58 @@ class LayerSums:
 
     def line(self, **activity: Any) -> Layer:
         """The layer's line of the report."""
-        n, node = max(1, self.found), self.node
-        spread_a, spread_y = self.aa / n - (self.a / n) ** 2, self.yy / n - (self.y / n) ** 2
-        defined = self.found and spread_a > 1e-12 * self.aa / n and spread_y > 1e-12 * self.yy / n
-        correlation = (self.ay / n - self.a * self.y / n**2) / math.sqrt(spread_a * spread_y) if defined else None
-        power = self.aa or 1e-30
-        neuron = isinstance(node, Neuron)
+        node, neuron = self.node, isinstance(self.node, Neuron)
         thresholds = self.net.arrays[node.threshold] if isinstance(node, Neuron) else np.zeros(0)
-        dead = None
-        if neuron and self.fired is not None and self.positive_in_ann is not None:
-            dead = float(np.mean(~self.fired & self.positive_in_ann))
-        numbers: dict[str, float | None] = {
-            "isolated": self.off_alone / power if self.alone and self.found else None,
-            "cumulative": self.off / power if self.found else None,
-            "correlation": correlation,
-            "saturated": self.saturated / n if neuron and self.found else None,
-            "clipping": self.clipped / power if neuron and self.found else None,
-            "dead": dead,
-            "residual": self.left / max(1, self.active) if neuron and self.found else None,
-            "sin": self.wrong / n if neuron and self.signed else None,
-        }
+        numbers = self.errors() | (self.of_neurons() if neuron else {})
         measured: Any = {name: None if value is None else rounded(value) for name, value in numbers.items()}
-        histogram = None
-        if self.found and (neuron or self.counts.any()):
-            inside = np.minimum(thresholds.ravel(), self.top)
-            bins = np.histogram(inside[inside > 0], BINS, (0, self.top))[0] if inside.size else np.zeros(0, np.int64)
-            histogram = Histogram(
-                top=rounded(self.top) or 0.0,
-                zero=self.zero,
-                activations=tuple(int(c) for c in self.counts),
-                thresholds=tuple(int(c) for c in bins),
-            )
         return Layer(
             name=node.name,
             kind=kind_of(node),
             role=self.role,
             neurons=0 if isinstance(node, SOURCES) else math.prod(node.shape),
             thresholds=spread(thresholds) if neuron else None,
-            histogram=histogram,
+            histogram=self.histogram(thresholds) if self.found and (neuron or self.counts.any()) else None,
             **measured,
             **activity,
+        )
+
+    def errors(self) -> dict[str, float | None]:
+        """Mean squared errors over the mean square of the ANN's values, and the correlation with these."""
+        power = self.aa or 1e-30
+        return {
+            "isolated": self.off_alone / power if self.alone and self.found else None,
+            "cumulative": self.off / power if self.found else None,
+            "correlation": self.correlation(),
+        }
+
+    def correlation(self) -> float | None:
+        """Pearson's coefficient between the ANN's values and the means; None where either does not vary."""
+        n = max(1, self.found)
+        spread_a, spread_y = self.aa / n - (self.a / n) ** 2, self.yy / n - (self.y / n) ** 2
+        if not self.found or spread_a <= 1e-12 * self.aa / n or spread_y <= 1e-12 * self.yy / n:
+            return None
+        return (self.ay / n - self.a * self.y / n**2) / math.sqrt(spread_a * spread_y)
+
+    def of_neurons(self) -> dict[str, float | None]:
+        """What only neurons have: shares that saturate, stay silent or spike wrongly, and the charge that is left."""
+        n, power = max(1, self.found), self.aa or 1e-30
+        numbers: dict[str, float | None] = {"sin": self.wrong / n if self.signed else None}
+        if self.fired is not None and self.positive_in_ann is not None:
+            numbers["dead"] = float(np.mean(~self.fired & self.positive_in_ann))
+        if self.found:
+            numbers |= {"saturated": self.saturated / n, "clipping": self.clipped / power}
+            numbers["residual"] = self.left / max(1, self.active)
+        return numbers
+
+    def histogram(self, thresholds: Array) -> Histogram:
+        """The ANN's values beside the thresholds."""
+        inside = np.minimum(thresholds.ravel(), self.top)
+        bins = np.histogram(inside[inside > 0], BINS, (0, self.top))[0] if inside.size else np.zeros(0, np.int64)
+        return Histogram(
+            top=rounded(self.top) or 0.0,
+            zero=self.zero,
+            activations=tuple(int(c) for c in self.counts),
+            thresholds=tuple(int(c) for c in bins),
         )
 
 

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from snncc.execute.analog_tail import TailAgreement
 from snncc.integer.part import IntegerPart
 from snncc.names import safe_name
-from snncc.reports.document import Attribution, Curve, Energy, Layer, PassLine, Search, rounded
+from snncc.reports.document import Attribution, Curve, Energy, Layer, PassLine, rounded
 from snncc.reports.labels import short_names
 from snncc.reports.text import amount, count, interval, percent, points, quantity, ratio, small
+from snncc.reports.trials import Search
 from snncc.simulation.early_exit import EarlyExit
 from snncc.simulation.run import Simulation
 
@@ -85,25 +87,28 @@ def steps(curve: Curve) -> Table:
     return Table(columns, rows)
 
 
-LAYER_COLUMNS = (
-    Column("#"),
-    Column("layer", False),
-    Column("kind", False),
-    Column("cumulative", help="relative error in the simulation"),
-    Column("isolated", help="relative error when fed with the ANN's values"),
-    Column("correlation", help="with the ANN's values"),
-    Column("saturated", help="share of values above what the neurons can emit in T steps"),
-    Column("clipping", help="the relative error that saturation alone causes"),
-    Column("dead", help="neurons that never fire though the ANN uses them"),
-    Column("residual", help="charge left in the membranes at T, in spikes"),
-    Column("SIN", help="neurons that fire though the ANN's input to them is negative"),
-    Column("rate", help="events per neuron and step"),
-    Column("spikes +", help="per sample"),
-    Column("spikes −", help="per sample"),
-    Column("operations", help="synaptic operations per sample, by real fan-out"),
-    Column("threshold", help="median of the layer's thresholds"),
-    Column("neurons"),
-)
+def middle(line: Layer) -> float | None:
+    """The median of a layer's thresholds."""
+    return line.thresholds.median if line.thresholds else None
+
+
+#: Of each column of numbers: what it means, the figure of a layer, and how that is written.
+LAYER_FIGURES: Mapping[str, tuple[str, Callable[[Layer], float | None], Callable[..., str]]] = {
+    "cumulative": ("relative error in the simulation", attrgetter("cumulative"), small),
+    "isolated": ("relative error when fed with the ANN's values", attrgetter("isolated"), small),
+    "correlation": ("with the ANN's values", attrgetter("correlation"), small),
+    "saturated": ("share of values above what the neurons can emit in T steps", attrgetter("saturated"), percent),
+    "clipping": ("the relative error that saturation alone causes", attrgetter("clipping"), small),
+    "dead": ("neurons that never fire though the ANN uses them", attrgetter("dead"), percent),
+    "residual": ("charge left in the membranes at T, in spikes", attrgetter("residual"), small),
+    "SIN": ("neurons that fire though the ANN's input to them is negative", attrgetter("sin"), percent),
+    "rate": ("events per neuron and step", attrgetter("rate"), small),
+    "spikes +": ("per sample", attrgetter("positive"), amount),
+    "spikes −": ("per sample", attrgetter("negative"), amount),
+    "operations": ("synaptic operations per sample, by real fan-out", attrgetter("synaptic_operations"), amount),
+    "threshold": ("median of the layer's thresholds", middle, small),
+    "neurons": ("", attrgetter("neurons"), count),
+}
 
 
 def kind(name: str, role: str) -> str:
@@ -113,31 +118,12 @@ def kind(name: str, role: str) -> str:
 
 def layers(lines: Sequence[Layer]) -> Table:
     """The table of layers."""
+    columns = [Column(name, help=words) for name, (words, _, _) in LAYER_FIGURES.items()]
     rows, labels = [], short_names(line.name for line in lines)
-    for i, line in enumerate(lines):
-        middle = line.thresholds.median if line.thresholds else None
-        rows.append(
-            [
-                figure(i + 1, str(i + 1)),
-                layer(line.name, labels),
-                word(kind(line.kind, line.role)),
-                figure(line.cumulative, small(line.cumulative)),
-                figure(line.isolated, small(line.isolated)),
-                figure(line.correlation, small(line.correlation)),
-                figure(line.saturated, percent(line.saturated)),
-                figure(line.clipping, small(line.clipping)),
-                figure(line.dead, percent(line.dead)),
-                figure(line.residual, small(line.residual)),
-                figure(line.sin, percent(line.sin)),
-                figure(line.rate, small(line.rate)),
-                figure(line.positive, amount(line.positive)),
-                figure(line.negative, amount(line.negative)),
-                figure(line.synaptic_operations, amount(line.synaptic_operations)),
-                figure(middle, small(middle)),
-                figure(line.neurons, count(line.neurons)),
-            ]
-        )
-    return Table(LAYER_COLUMNS, rows)
+    for i, line in enumerate(lines, 1):
+        numbers = [figure(value := of(line), show(value)) for _, of, show in LAYER_FIGURES.values()]
+        rows.append([figure(i, str(i)), layer(line.name, labels), word(kind(line.kind, line.role)), *numbers])
+    return Table([Column("#"), Column("layer", False), Column("kind", False), *columns], rows)
 
 
 def attribution(found: Attribution) -> Table:

@@ -128,21 +128,21 @@ def simulate_network(
         raise DataError(f"{data.source} holds no samples", cure="give at least one sample")
     points = tuple(points) or checkpoints(timesteps)
     totals = Totals(network, points, labelled=data.labels is not None)
-    known = {name: axis for name in network.outputs if (axis := network[name].batch) is not None}
+    axes = batch_axes(network)
     for feeds, labels in batches(data, batch):
-        expected = truth.run(feeds, list(network.outputs), batch_axes=known)
+        expected = truth.run(feeds, list(network.outputs), batch_axes=axes)
         found = executor.run(feeds, timesteps, points, first_sample=totals.samples)
         layered = [reference(feeds, t) for t in points] if reference is not None else []
         if early is not None:
             early.add(feeds, found.outputs, expected, labels, totals.samples)
         totals.add(found, expected, labels, layered, samples_of(feeds))
         progress("simulating", totals.samples, len(data))
+    ann, done = totals.ann(), totals.samples
     first, tally = next(iter(totals.tallies.items()))
-    if totals.labelled and not tally.classifies:
+    target = ann[first]
+    if totals.labelled and target is None:
         text = f"labels of {data.source} are no indices of output {first!r}: agreement with the ANN is shown instead"
         warnings.warn(text, stacklevel=2)
-    ann, done = totals.ann(), totals.samples
-    target = ann[first]
     curve = tally.by_step(tally.agree if target is None else tally.right, done)
     measured = {
         "ann_accuracy": totals.whole(ann),
@@ -156,6 +156,11 @@ def simulate_network(
         "within_one_point": settled(curve, 1.0 if target is None else target),
     }
     return measured | operations_of(network, totals.events, fan_out, done)
+
+
+def batch_axes(network: Network) -> dict[str, int]:
+    """The samples' axis of each output that has one."""
+    return {name: axis for name in network.outputs if (axis := network[name].batch) is not None}
 
 
 def operations_of(

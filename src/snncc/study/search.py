@@ -15,7 +15,8 @@ from snncc.conversion.request import Asked, Subject, Target
 from snncc.data.dataset import Dataset
 from snncc.errors import DataError, FidelityError
 from snncc.reports.comparison import MethodRun, Refusal
-from snncc.reports.document import Search, Trial, rounded
+from snncc.reports.document import rounded
+from snncc.reports.trials import Search, Trial
 from snncc.study.comparison import Workplace, ann_stage, one_run
 from snncc.transform.base import Statistics
 

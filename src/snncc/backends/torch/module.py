@@ -50,23 +50,12 @@ IMPORTS = {
     "torch": Import("torch", "", "torch"),
 }
 #: Names of the class and of `forward`.
+# fmt: off
 OWN = (
-    "D",
-    "F",
-    "N",
-    "SpikingNetwork",
-    "T",
-    "arrays",
-    "first_sample",
-    "gate",
-    "gates",
-    "math",
-    "model",
-    "parts",
-    "self",
-    "t",
-    "timesteps",
+    "D", "F", "N", "SpikingNetwork", "T", "arrays", "first_sample", "gate", "gates",
+    "math", "model", "parts", "self", "t", "timesteps",
 )
+# fmt: on
 
 DOCUMENT = '''"""{title}
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from snncc.execute.native.layout import grid_of
 from snncc.execute.native.program import UnsupportedNode
 from snncc.ir.network import Array, Network
-from snncc.ir.nodes import AveragePool, Conv, Linear, Node, Reduce, Reshape
+from snncc.ir.nodes import AveragePool, Conv, Linear, MaxPool, Node, Reduce, Reshape
 
 #: What `convolution_of` knows.
 LINEAR = (Conv, Linear, AveragePool, Reduce)
@@ -24,9 +25,21 @@ class Convolution:
     weight: Array
     bias: Array | float = 0.0
     groups: int = 1
-    stride: tuple[int, ...] = (1, 1)
-    dilation: tuple[int, ...] = (1, 1)
-    padding: tuple[int, ...] = (0, 0)
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+
+
+def pair(values: Sequence[int], before: int) -> tuple[int, int]:
+    """One or two numbers as two; in one dimension `before` stands for the height's."""
+    height, width = (before, *values)[-2:]
+    return height, width
+
+
+def windows(node: Conv | AveragePool | MaxPool) -> dict[str, tuple[int, int]]:
+    """Where the windows of a node over one or two axes lie; in one dimension they have height 1."""
+    padding = pair(node.padding[: len(node.stride)], 0)
+    return {"stride": pair(node.stride, 1), "dilation": pair(node.dilation, 1), "padding": padding}
 
 
 def convolution_of(net: Network, node: Node) -> Convolution:
@@ -58,9 +71,7 @@ def convolution(net: Network, node: Conv) -> Convolution:
         weight=weight.reshape(*weight.shape[:2], *one, *weight.shape[2:]),
         bias=array(net, node.bias),
         groups=node.groups,
-        stride=(*one, *node.stride),
-        dilation=(*one, *node.dilation),
-        padding=(*(0,) * (2 - rank), *node.padding[:rank]),
+        **windows(node),
     )
 
 
@@ -88,10 +99,9 @@ def average(node: AveragePool) -> Convolution:
     return Convolution(
         source=node.inputs[0],
         weight=np.full((node.shape[1], 1, *one, *node.kernel), 1 / size),
+        bias=0.0,
         groups=node.shape[1],
-        stride=(*one, *node.stride),
-        dilation=(*one, *node.dilation),
-        padding=(*(0,) * (2 - rank), *node.padding[:rank]),
+        **windows(node),
     )
 
 

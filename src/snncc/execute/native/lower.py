@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from snncc.execute.native.centred import Rests
-from snncc.execute.native.convolutions import LINEAR, convolution_of
+from snncc.execute.native.convolutions import LINEAR, convolution_of, pair, windows
 from snncc.execute.native.layout import (
     Current,
     by_pixel,
@@ -215,9 +215,9 @@ class Lowering:
                 source=source,
                 weight=weight,
                 scale=scale,
-                stride=(given.stride[0], given.stride[1]),
-                dilation=(given.dilation[0], given.dilation[1]),
-                padding=(given.padding[0], given.padding[1]),
+                stride=given.stride,
+                dilation=given.dilation,
+                padding=given.padding,
                 diagonal=diagonal,
             )
         )
@@ -228,10 +228,9 @@ class Lowering:
         function = node.function
         if not isinstance(function, MaxPool) or not node.direct:
             raise UnsupportedNode(node, f"{type(function).__name__} has no event-driven form in C")
-        rank = len(function.kernel)
-        if rank > 2:
-            raise UnsupportedNode(node, f"{rank} dimensions")
-        source, one = self.value(node.inputs[0]), (1,) * (2 - rank)
+        if len(function.kernel) > 2:
+            raise UnsupportedNode(node, f"{len(function.kernel)} dimensions")
+        source = self.value(node.inputs[0])
         value = Value(node=node, grid=grid_of(node), negative=True, rest=self.rest(node))
         slopes, amplitude = self.rests.differ(node), source.amplitude
         if amplitude is not None and not source.valued and not slopes and (amplitude >= 0).all():
@@ -240,10 +239,8 @@ class Lowering:
             Pool(
                 out=value,
                 source=source,
-                kernel=(*one, *function.kernel),  # type: ignore[arg-type]
-                stride=(*one, *function.stride),  # type: ignore[arg-type]
-                dilation=(*one, *function.dilation),  # type: ignore[arg-type]
-                padding=(*(0,) * (2 - rank), *function.padding[:rank]),  # type: ignore[arg-type]
+                kernel=pair(function.kernel, 1),
+                **windows(function),
                 slopes=slopes,
             )
         )
