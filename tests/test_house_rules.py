@@ -19,35 +19,8 @@ MAX_LINES = 320
 LONGEST, MOST_COMPLEX = 60, 15
 #: What is larger today, lines and complexity: it only shrinks, until this is empty.
 LARGE_TODAY = {
-    "ann/truth.py:Truth.__init__": (28, 23),
-    "backends/nir/constants.py:absorbed_once": (26, 17),
-    "backends/nir/lowering.py:unsayable": (47, 37),
-    "backends/torch/forward.py:Forward.linear": (24, 17),
-    "backends/torch/module.py:document": (24, 17),
-    "cli/batch.py:batch_command": (63, 7),
-    "cli/commands.py:convert_command": (90, 13),
-    "cli/console.py:show_converted": (42, 18),
-    "data/dataset.py:_dataset": (32, 19),
-    "data/dataset.py:_read_npz": (28, 27),
-    "data/images.py:read_folder": (27, 17),
-    "execute/executors.py:tallied": (34, 16),
-    "execute/onnx/network.py:Writer.evaluated": (27, 18),
-    "execute/onnx/step.py:loop_model": (50, 19),
     "execute/torch/fused_scan.py:fused_scan": (69, 19),
-    "execute/torch/session.py:Session.compute": (27, 19),
-    "execute/torch/synapses.py:fan_out": (43, 21),
-    "ir/check.py:check": (35, 31),
-    "ir/masks.py:finite_masks": (21, 20),
     "neurons/adaptive_if/cell.py:adaptive_if_cell": (30, 16),
-    "reports/attribution.py:attribute": (52, 20),
-    "reports/charts.py:against_steps": (26, 21),
-    "reports/diagnosis.py:advise": (24, 17),
-    "reports/layers.py:ann_values": (24, 25),
-    "reports/layers.py:Probe.run": (42, 24),
-    "reports/statistics.py:LayerSums.line": (42, 31),
-    "simulation/run.py:simulate_network": (89, 34),
-    "zoo/results.py:verdicts": (25, 20),
-    "zoo/run.py:batch": (62, 19),
 }
 HEAVY = ("torch", "onnx", "onnx_ir", "onnxruntime", "onnxscript")
 

@@ -22,7 +22,7 @@ from networks import RESNET20, SHEET, cifar, drawn, final_images, sheets, spikin
 from snncc.conversion import recipe
 from snncc.data.dataset import Dataset
 from snncc.ir.network import Network
-from snncc.study.comparison import depends_on_timesteps
+from snncc.conversion.recipe import depends_on_timesteps
 
 METHODS = ("rate", "rmp", "opi", "dnisnm", "chen", "msat", "burst", "calibration", "ltb", "matched")
 TIMESTEPS = (4, 8, 16, 32, 64, 128)

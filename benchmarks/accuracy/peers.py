@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from snncc.conversion import recipe
 from snncc.data.dataset import Dataset
 from snncc.ir.nodes import Conv, Linear
-from snncc.study.comparison import depends_on_timesteps
+from snncc.conversion.recipe import depends_on_timesteps
 
 
 class Block(nn.Module):

@@ -21,7 +21,7 @@ from speech import spoken_digits
 
 from snncc.conversion import recipe
 from snncc.data.dataset import Preprocessing
-from snncc.study.comparison import depends_on_timesteps
+from snncc.conversion.recipe import depends_on_timesteps
 
 SCALED = Preprocessing(scale=1 / 255)
 LARGEST, JUDGED = 1024, 2000  # samples to calibrate and to judge

@@ -40,8 +40,9 @@ from snncc.frontend.normal.samples import Dims
 from snncc.ir.network import Network
 from snncc.reports import make
 from snncc.reports.attribution import SAMPLES as ATTRIBUTED
-from snncc.reports.document import Search, report_of
+from snncc.reports.document import report_of
 from snncc.reports.emit import emit as emit
+from snncc.reports.trials import Search
 from snncc.simulation.early_exit import early_tally, margin_rule
 from snncc.simulation.engines import EngineName, executor
 from snncc.simulation.paired import PairedExecutor
