@@ -51,7 +51,7 @@ def report_command(
     from snncc.bundles.bundle import open_bundle
     from snncc.cli import console, console_report
     from snncc.reports.attribution import layers_of, runs_of
-    from snncc.reports.labels import short_names
+    from snncc.reports.text import short_names
 
     opened = open_bundle(given_or_newest(bundle))
     layers = layers_of(opened.network)

@@ -15,7 +15,6 @@ from snncc.names import safe_name
 from snncc.reports import charts, tables
 from snncc.reports.document import Curve, Point, Report
 from snncc.reports.graph import network_graph
-from snncc.reports.labels import short_names
 from snncc.reports.text import (
     amount,
     at,
@@ -28,6 +27,7 @@ from snncc.reports.text import (
     percent,
     points,
     ratio,
+    short_names,
     small,
 )
 

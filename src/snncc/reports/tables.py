@@ -11,8 +11,7 @@ from snncc.execute.analog_tail import TailAgreement
 from snncc.integer.part import IntegerPart
 from snncc.names import safe_name
 from snncc.reports.document import Attribution, Curve, Energy, Layer, PassLine, rounded
-from snncc.reports.labels import short_names
-from snncc.reports.text import amount, count, interval, percent, points, quantity, ratio, small
+from snncc.reports.text import amount, count, interval, percent, points, quantity, ratio, short_names, small
 from snncc.reports.trials import Search
 from snncc.simulation.early_exit import EarlyExit
 from snncc.simulation.run import Simulation

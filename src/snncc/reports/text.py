@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How numbers read: the page and the console use the same words."""
+"""How numbers and the names of layers read: the page and the console use the same words."""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from itertools import pairwise
 
 from snncc.conversion.certify import Certificate
 from snncc.names import safe_name
@@ -9,6 +13,8 @@ from snncc.reports.document import Curve, Report
 from snncc.simulation.run import Simulation
 
 DASH = "-"
+#: Characters of a path beyond which its front is left out.
+LONGEST = 28
 PREFIXES = (
     *((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")),
     *((1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p")),
@@ -131,3 +137,20 @@ def certificate_text(found: Certificate) -> str:
     rest = f", first {found.first}" if found.first else ""
     rounded = f"; against the ANN before rounding {found.moved:,} levels differ" if found.moved else ""
     return f"certificate: settled at T={found.settled} {where}: {found.mismatches:,} mismatches{rest}{rounded}"
+
+
+def short_name(name: str) -> str:
+    """A name without what exporters repeat: `/layer1/layer1.0/Relu_1_output_0` reads `layer1.0/Relu_1`."""
+    parts = [part for part in safe_name(name).removesuffix("_output_0").split("/") if part] or [safe_name(name)]
+    parts = [part for part, after in pairwise(parts) if not after.startswith(f"{part}.")] + parts[-1:]
+    kept = len(parts)
+    while kept > 1 and len("/".join(parts[-kept:])) > LONGEST:
+        kept -= 1
+    return "/".join(["…", *parts[-kept:]] if kept < len(parts) else parts)
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Each name's short form; the full one where two would be the same."""
+    short = {name: short_name(name) for name in names}
+    times = Counter(short.values())
+    return {name: text if times[text] == 1 else safe_name(name) for name, text in short.items()}

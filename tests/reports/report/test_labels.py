@@ -3,7 +3,7 @@
 
 import pytest
 
-from snncc.reports.labels import short_name, short_names
+from snncc.reports.text import short_name, short_names
 
 
 @pytest.mark.parametrize(

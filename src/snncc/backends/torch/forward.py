@@ -264,7 +264,7 @@ class Forward:
         """A differential node: f on running means (or sums), then differences."""
         net, direct = self.network, node.direct
         varying = net.varying_positions(node)
-        total, over = ("sum", "T") if direct else ("mean", "D")
+        total, over = ("running_sum", "T") if direct else ("running_mean", "D")
         sums: list[Term] = []
         data: list[Term] = []
         for i, source in enumerate(net[name] for name in node.inputs):
@@ -273,7 +273,7 @@ class Forward:
                 if self.layouts[source.name] == "steady":
                     name = call("at_every_step", name, "gates")
                     name = name if self.single else call("fold", name, **self.axis(source))
-                sums.append(call(f"running_{total}", name, over, **self.axis(source)))
+                sums.append(call(total, name, over, **self.axis(source)))
                 data.append(f"u{len(sums)}" if self.single else sums[-1])
             else:
                 data.append(name if self.single else self.at_all_steps(source))
