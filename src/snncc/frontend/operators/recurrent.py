@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -55,19 +56,21 @@ class Layer:
         w: Operand,
         r: Operand,
         *,
-        direction: str,
-        layout: int,
-        activations: Sequence[str] | None,
         defaults: Sequence[str],
-        alpha: Sequence[float] | None,
-        beta: Sequence[float] | None,
-        clip: float | None,
+        hidden_size: int | None = None,
+        activation_alpha: Sequence[float] | None = None,
+        activation_beta: Sequence[float] | None = None,
+        activations: Sequence[str] | None = None,
+        clip: float | None = None,
+        direction: str = "forward",
+        layout: int = 0,
     ) -> None:
         self.g, self.layout = g, layout
         self.weight, self.recurrent = constant(w, "weight W"), constant(r, "weight R")
         self.reverse = DIRECTIONS[direction]
         self.size = self.recurrent.shape[-1]
-        self.options = activation_options(activations or list(defaults) * len(self.reverse), alpha, beta)
+        names = activations or list(defaults) * len(self.reverse)
+        self.options = activation_options(names, activation_alpha, activation_beta)
         self.options |= {"clip": clip or None, "reverse": self.reverse}
         self.outputs = [i for i in range(len(g.results)) if g.select(i)]
         g.select(self.outputs[0])
@@ -145,20 +148,11 @@ def lstm(
     initial_c: Operand = None,
     p: Operand = None,
     *,
-    hidden_size: int | None = None,
-    activation_alpha: Sequence[float] | None = None,
-    activation_beta: Sequence[float] | None = None,
-    activations: Sequence[str] | None = None,
-    clip: float | None = None,
-    direction: str = "forward",
     input_forget: int = 0,
-    layout: int = 0,
+    **attributes: Any,
 ) -> list[Node | None]:
     """LSTM with constant weights."""
-    layer = Layer(
-        g, x, w, r, direction=direction, layout=layout, activations=activations, clip=clip,
-        defaults=("Sigmoid", "Tanh", "Tanh"), alpha=activation_alpha, beta=activation_beta,
-    )  # fmt: skip
+    layer = Layer(g, x, w, r, defaults=("Sigmoid", "Tanh", "Tanh"), **attributes)
     directions, size = len(layer.reverse), layer.size
     gates = layer.gates(sum(sides(b, directions, 4 * size)))  # type: ignore[arg-type]
     peephole = np.zeros((directions, 3 * size), np.float32) if p is None else constant(p, "peephole P")
@@ -182,20 +176,11 @@ def gru(
     sequence_lens: Operand = None,
     initial_h: Operand = None,
     *,
-    hidden_size: int | None = None,
-    activation_alpha: Sequence[float] | None = None,
-    activation_beta: Sequence[float] | None = None,
-    activations: Sequence[str] | None = None,
-    clip: float | None = None,
-    direction: str = "forward",
-    layout: int = 0,
     linear_before_reset: int = 0,
+    **attributes: Any,
 ) -> list[Node | None]:
     """GRU with constant weights; the recurrent bias of the candidate stays inside the recurrence."""
-    layer = Layer(
-        g, x, w, r, direction=direction, layout=layout, activations=activations, clip=clip,
-        defaults=("Sigmoid", "Tanh"), alpha=activation_alpha, beta=activation_beta,
-    )  # fmt: skip
+    layer = Layer(g, x, w, r, defaults=("Sigmoid", "Tanh"), **attributes)
     directions, size = len(layer.reverse), layer.size
     outside, inside = sides(b, directions, 3 * size)
     outside = outside + np.concatenate([inside[:, : 2 * size], np.zeros_like(inside[:, 2 * size :])], 1)
@@ -217,20 +202,10 @@ def rnn(
     b: Operand = None,
     sequence_lens: Operand = None,
     initial_h: Operand = None,
-    *,
-    hidden_size: int | None = None,
-    activation_alpha: Sequence[float] | None = None,
-    activation_beta: Sequence[float] | None = None,
-    activations: Sequence[str] | None = None,
-    clip: float | None = None,
-    direction: str = "forward",
-    layout: int = 0,
+    **attributes: Any,
 ) -> list[Node | None]:
     """RNN with constant weights."""
-    layer = Layer(
-        g, x, w, r, direction=direction, layout=layout, activations=activations, clip=clip,
-        defaults=("Tanh",), alpha=activation_alpha, beta=activation_beta,
-    )  # fmt: skip
+    layer = Layer(g, x, w, r, defaults=("Tanh",), **attributes)
     gates = layer.gates(sum(sides(b, len(layer.reverse), layer.size)))  # type: ignore[arg-type]
     inputs = [gates, g.node(layer.recurrent, "recurrence"), layer.state(initial_h, "h"), layer.lengths(sequence_lens)]
     return layer.results("rnn", *inputs)
