@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from snncc.ir.readout import choices
-from snncc.simulation.run import Tally, checkpoints, settled
+from snncc.simulation.run import checkpoints, settled
+from snncc.simulation.totals import Tally
 
 
 @pytest.mark.parametrize(
