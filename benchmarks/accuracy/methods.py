@@ -20,9 +20,9 @@ import torch
 from networks import RESNET20, SHEET, cifar, drawn, final_images, sheets, spiking_choices
 
 from snncc.conversion import recipe
+from snncc.conversion.recipe import depends_on_timesteps
 from snncc.data.dataset import Dataset
 from snncc.ir.network import Network
-from snncc.conversion.recipe import depends_on_timesteps
 
 METHODS = ("rate", "rmp", "opi", "dnisnm", "chen", "msat", "burst", "calibration", "ltb", "matched")
 TIMESTEPS = (4, 8, 16, 32, 64, 128)

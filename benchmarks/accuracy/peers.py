@@ -23,9 +23,9 @@ from networks import RESNET20, Model, cifar, drawn, final_images, spiking_choice
 from torch import Tensor, nn
 
 from snncc.conversion import recipe
+from snncc.conversion.recipe import depends_on_timesteps
 from snncc.data.dataset import Dataset
 from snncc.ir.nodes import Conv, Linear
-from snncc.conversion.recipe import depends_on_timesteps
 
 
 class Block(nn.Module):

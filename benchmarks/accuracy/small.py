@@ -20,8 +20,8 @@ from networks import RAW, model, sheets, spiking_choices
 from speech import spoken_digits
 
 from snncc.conversion import recipe
-from snncc.data.dataset import Preprocessing
 from snncc.conversion.recipe import depends_on_timesteps
+from snncc.data.dataset import Preprocessing
 
 SCALED = Preprocessing(scale=1 / 255)
 LARGEST, JUDGED = 1024, 2000  # samples to calibrate and to judge

@@ -186,7 +186,7 @@ def test_hostile_archives(tmp_path: Path, member: str, content: bytes, message: 
 
 
 def test_an_archive_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("snncc.data.dataset._LIMIT", 1000)
+    monkeypatch.setattr("snncc.data.arrays.LIMIT", 1000)
     np.savez_compressed(tmp_path / "bomb.npz", x=np.zeros(10_000, np.uint8))
     with pytest.raises(DataError, match="would unpack to more"):
         load(tmp_path / "bomb.npz")

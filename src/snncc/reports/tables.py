@@ -110,6 +110,12 @@ LAYER_FIGURES: Mapping[str, tuple[str, Callable[[Layer], float | None], Callable
 }
 
 
+LAYER_COLUMNS = (
+    *(Column("#"), Column("layer", False), Column("kind", False)),
+    *(Column(name, help=words) for name, (words, _, _) in LAYER_FIGURES.items()),
+)
+
+
 def kind(name: str, role: str) -> str:
     """The type of a node, and its class where the type does not say it."""
     return name if role == "spiking" or name.lower() == role else f"{name}, {role}"
@@ -117,12 +123,11 @@ def kind(name: str, role: str) -> str:
 
 def layers(lines: Sequence[Layer]) -> Table:
     """The table of layers."""
-    columns = [Column(name, help=words) for name, (words, _, _) in LAYER_FIGURES.items()]
     rows, labels = [], short_names(line.name for line in lines)
     for i, line in enumerate(lines, 1):
         numbers = [figure(value := of(line), show(value)) for _, of, show in LAYER_FIGURES.values()]
         rows.append([figure(i, str(i)), layer(line.name, labels), word(kind(line.kind, line.role)), *numbers])
-    return Table([Column("#"), Column("layer", False), Column("kind", False), *columns], rows)
+    return Table(LAYER_COLUMNS, rows)
 
 
 def attribution(found: Attribution) -> Table:
