@@ -7,8 +7,8 @@ NIR's integrate-and-fire neuron: v' = R I; z = [v > v_threshold]; v = v_reset wh
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -67,54 +67,79 @@ def same_ends(padding: Sequence[int]) -> bool:
     return tuple(padding[:half]) == tuple(padding[half:])
 
 
-def whole_windows(net: Network, node: AveragePool) -> bool:
-    """Whether the windows of a pool are those of an image, whole, and count their padding."""
+def of_conv(net: Network, node: Conv) -> str | None:
+    """Why NIR cannot say a convolution."""
+    if len(node.shape) not in (3, 4):
+        return "NIR has convolutions over one and two axes"
+    if not same_ends(node.padding):
+        return f"NIR pads both ends alike, not by {list(node.padding)}"
+    kernel = net.arrays[node.weight].shape[2:]
+    return "the package nir infers shapes for square kernels alone" if len(set(kernel)) > 1 else None
+
+
+def of_average(net: Network, node: AveragePool) -> str | None:
+    """Why NIR cannot say a pool of means."""
     plain = len(node.kernel) == 2 and set(node.dilation) == {1} and same_ends(node.padding)
-    extents = net[node.inputs[0]].shape[2:]
-    fits = not node.ceil_mode or all(
-        (extent + 2 * p - k) % s == 0
-        for extent, p, k, s in zip(extents, node.padding, node.kernel, node.stride, strict=False)
-    )
-    return plain and (node.count_include_pad or not any(node.padding)) and fits
+    counts = node.count_include_pad or not any(node.padding)
+    places = zip(net[node.inputs[0]].shape[2:], node.padding, node.kernel, node.stride, strict=False)
+    fits = not node.ceil_mode or all((extent + 2 * p - k) % s == 0 for extent, p, k, s in places)
+    return None if plain and counts and fits else "NIR averages whole windows of images that count their padding"
+
+
+def of_sum(net: Network, node: Sum) -> str | None:
+    """Why NIR cannot say a sum."""
+    same = all(name in net.varying and net[name].shape == node.shape for name in node.inputs)
+    return None if same else "NIR sums edges of one shape, and no constants"
+
+
+def of_reduce(net: Network, node: Reduce) -> str | None:
+    """Why NIR cannot say a reduction."""
+    whole = len(net[node.inputs[0]].shape) == 4 and set(node.axes) == {2, 3}
+    return None if whole else "NIR reduces both axes of an image or nothing"
+
+
+def of_reshape(net: Network, node: Reshape) -> str | None:
+    """Why NIR cannot say a change of shape."""
+    flat = len(node.shape) == 2 and math.prod(node.shape) == math.prod(net[node.inputs[0]].shape)
+    return None if flat else "NIR's only change of shape is Flatten"
+
+
+def of_linear(net: Network, node: Linear) -> str | None:
+    """Why NIR cannot say a product with a matrix."""
+    return None if len(node.shape) == 2 else "NIR multiplies vectors, not one axis of several"
+
+
+def of_affine(net: Network, node: Affine) -> str | None:
+    """Why NIR cannot say scales and shifts."""
+    return "NIR adds constants in products and convolutions alone" if node.shift is not None else None
+
+
+#: Of each kind of node that NIR has, the reason why one of them may still not be said.
+SAYABLE: dict[type[Node], Callable[[Network, Any], str | None]] = {
+    Input: lambda net, node: None,
+    Conv: of_conv,
+    Linear: of_linear,
+    AveragePool: of_average,
+    Reduce: of_reduce,
+    Affine: of_affine,
+    Reshape: of_reshape,
+    Sum: of_sum,
+}
 
 
 def unsayable(net: Network, node: Node) -> str | None:
     """Why NIR has no node for this one; None where it has."""
-    inner = node.function if isinstance(node, Differential) else node
-    kind = inner.op if isinstance(inner, Operator) else type(inner).__name__
     if node.batch != 0 or node.shape[0] != 1:
         return "NIR knows one sample at a time, and this value does not have its samples on axis 0"
-    if isinstance(node, Neuron):
-        return None if node.WHOLE else f"NIR has no {kind} neuron"
-    match node:
-        case Input():
-            return None
-        case Conv():
-            if len(node.shape) not in (3, 4):
-                return "NIR has convolutions over one and two axes"
-            if not same_ends(node.padding):
-                return f"NIR pads both ends alike, not by {list(node.padding)}"
-            kernel = net.arrays[node.weight].shape[2:]
-            return "the package nir infers shapes for square kernels alone" if len(set(kernel)) > 1 else None
-        case Linear():
-            return None if len(node.shape) == 2 else "NIR multiplies vectors, not one axis of several"
-        case AveragePool():
-            whole = whole_windows(net, node)
-            return None if whole else "NIR averages whole windows of images that count their padding"
-        case Reduce():
-            whole = len(net[node.inputs[0]].shape) == 4 and set(node.axes) == {2, 3}
-            return None if whole else "NIR reduces both axes of an image or nothing"
-        case Affine():
-            return "NIR adds constants in products and convolutions alone" if node.shift is not None else None
-        case Reshape():
-            flat = len(node.shape) == 2 and math.prod(node.shape) == math.prod(net[node.inputs[0]].shape)
-            return None if flat else "NIR's only change of shape is Flatten"
-        case Sum():
-            static = [name for name in node.inputs if name not in net.varying]
-            same = all(net[name].shape == node.shape for name in node.inputs)
-            return None if same and not static else "NIR sums edges of one shape, and no constants"
+    for known, reason in SAYABLE.items():
+        if isinstance(node, known):
+            return reason(net, node)
     if isinstance(node, Encoder):
         return "NIR's input is not encoded"
+    inner = node.function if isinstance(node, Differential) else node
+    kind = inner.op if isinstance(inner, Operator) else type(inner).__name__
+    if isinstance(node, Neuron):
+        return None if node.WHOLE else f"NIR has no {kind} neuron"
     return f"NIR has no {kind}"
 
 
