@@ -170,14 +170,8 @@ def fused_scan(
     apart = 0 if last else steps[0].numel()
     output = steps.new_empty_strided(steps.shape, (apart, *steps.stride()[1:])) if keep or last else steps
     threshold, amplitude = per_neuron(arrays[node.threshold]), per_neuron(arrays[node.amplitude])
-    if state is None:
-        zeros = torch.zeros_like(steps[0])
-        state = zeros + arrays[node.v_init], zeros
-        if node.offset is not None:
-            zeros += arrays[node.offset]
-        elif isinstance(node, AdaptiveIF):
-            state = state[0], steps.new_full((steps.shape[1] if node.scope == "sample" else 1,), node.eta)
-    potential, memory = state[0].contiguous(memory_format=order), state[1]
+    potential, memory = first_state(node, steps, arrays) if state is None else state
+    potential = potential.contiguous(memory_format=order)
     if not node.shared:
         memory = memory.contiguous(memory_format=order)
     beside = charge = factor = threshold
@@ -208,6 +202,17 @@ def fused_scan(
         )
     )
     return output, (potential, memory)
+
+
+def first_state(node: Neuron, steps: Tensor, arrays: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """The potential before the first step, and the count of spikes or the factor of an adaptive threshold."""
+    memory = torch.zeros_like(steps[0])
+    potential = memory + arrays[node.v_init]
+    if node.offset is not None:
+        memory += arrays[node.offset]
+    elif isinstance(node, AdaptiveIF):
+        memory = steps.new_full((steps.shape[1] if node.scope == "sample" else 1,), node.eta)
+    return potential, memory
 
 
 def adaptive_factors(node: AdaptiveIF, steps: Tensor, threshold: Tensor, c: Tensor) -> Tensor:
