@@ -39,15 +39,7 @@ def converted(model: Model, chosen: recipe.Recipe, data: Dataset, timesteps: int
         nonlocal began
         seconds[f"{index} {name}"], began = time.process_time() - began, time.process_time()
 
-    outcome = pipeline.run(
-        model.network,
-        recipe.steps(chosen),
-        truth=model.truth,
-        calibration=data,
-        timesteps=timesteps,
-        seed=0,
-        observe=clock,
-    )
+    outcome = pipeline.run(model.request(chosen, data, timesteps), observe=clock)
     return outcome.network, seconds
 
 

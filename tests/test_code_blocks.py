@@ -149,6 +149,7 @@ def test_code_is_fenced() -> None:
         assert not re.search(r"\n\n {4,}\S", text), f"{page}: fence the indented block"
 
 
+@pytest.mark.slow
 def test_what_is_not_run_parses() -> None:
     scripts = []
     for block in BLOCKS:

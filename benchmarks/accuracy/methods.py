@@ -70,7 +70,8 @@ def main() -> None:
     print("|---|" + "---|" * (len(steps) + 1), flush=True)
     for method in options.methods.split(","):
         began, row = time.perf_counter(), list[str]()
-        for group in [(t,) for t in steps] if depends_on_timesteps(recipe.load_method(method)) else [steps]:
+        anew = depends_on_timesteps(recipe.steps(recipe.load_method(method)))
+        for group in [(t,) for t in steps] if anew else [steps]:
             chosen = recipe.load_method(method)
             for text in options.set:
                 key, _, value = text.partition("=")

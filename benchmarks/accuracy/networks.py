@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 from PIL import Image
 
 from snncc.ann.truth import Truth
 from snncc.conversion import pipeline, recipe
+from snncc.conversion.request import Request, Subject
 from snncc.data.dataset import Dataset, Preprocessing
 from snncc.execute.plan import plan
 from snncc.execute.torch.engine import Engine
@@ -53,10 +55,20 @@ class Model:
 
     def converted(self, chosen: recipe.Recipe, calibration: Dataset, timesteps: int) -> Network:
         """The spiking network by a recipe."""
-        steps = recipe.steps(chosen)
-        return pipeline.run(
-            self.network, steps, truth=self.truth, calibration=calibration, timesteps=timesteps, seed=0
-        ).network
+        return pipeline.run(self.request(chosen, calibration, timesteps)).network
+
+    def request(self, chosen: recipe.Recipe, calibration: Dataset, timesteps: int) -> Request:
+        """Its conversion by a recipe."""
+        subject = Subject(
+            name="benchmark",
+            model=onnx.ModelProto(),
+            shapes={},
+            network=self.network,
+            truth=self.truth,
+            calibration=calibration,
+            samples=calibration,
+        )
+        return Request(subject=subject, recipe=chosen, steps=recipe.steps(chosen), timesteps=timesteps)
 
 
 def spiking_choices(network: Network, data: Dataset, timesteps: tuple[int, ...], device: str = "cpu") -> np.ndarray:

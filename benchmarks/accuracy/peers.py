@@ -112,7 +112,7 @@ def snncc_row(
     """Accuracy at each T; converted anew for each where the method depends on T."""
     chosen = recipe.load_method(method)
     row: list[float] = []
-    for group in [(t,) for t in timesteps] if depends_on_timesteps(chosen) else [timesteps]:
+    for group in [(t,) for t in timesteps] if depends_on_timesteps(recipe.steps(chosen)) else [timesteps]:
         network = model.converted(chosen, calibration, max(group))
         row += (100 * (spiking_choices(network, test, group) == test.labels).mean(1)).tolist()
     return row

@@ -91,7 +91,7 @@ def main() -> None:
             if options.levels > 1:
                 chosen = recipe.with_levels(chosen, options.levels)
             row: list[float] = []
-            for group in [(t,) for t in steps] if depends_on_timesteps(chosen) else [steps]:
+            for group in [(t,) for t in steps] if depends_on_timesteps(recipe.steps(chosen)) else [steps]:
                 network = made.converted(chosen, calibration, max(group))
                 row += (100 * (spiking_choices(network, judged, group) == choices).mean(1)).tolist()
             cells = " | ".join(f"{x:.1f}" for x in row)

@@ -16,13 +16,10 @@ from snncc.conversion import pipeline, recipe
 from snncc.conversion.certify import Certificate
 from snncc.conversion.pipeline import Outcome
 from snncc.conversion.recipe import Recipe
+from snncc.conversion.request import Asked, resolved, subject
 from snncc.data.dataset import Dataset
 from snncc.execute.plan import plan
 from snncc.execute.torch.engine import Engine
-from snncc.frontend.files.load import load
-from snncc.frontend.normal.normalize import normalize
-from snncc.frontend.normal.samples import samples_first
-from snncc.frontend.operators.lower import lowered_network
 from snncc.ir.network import Network
 from snncc.ir.nodes import Neuron, Node
 from snncc.simulation.metrics import firing_rate
@@ -41,16 +38,8 @@ def convert(
 ) -> Outcome:
     """A conversion without a bundle: the network and the records of its passes; `observe` is told of each pass."""
     chosen = recipe.with_options(recipe.load_method(method) if isinstance(method, str) else method, options)
-    prepared = samples_first(load(model), None)
-    return pipeline.run(
-        lowered_network(normalize(prepared)),
-        recipe.steps(chosen),
-        truth=Truth(prepared),
-        calibration=data,
-        timesteps=timesteps,
-        seed=0,
-        observe=observe,
-    )
+    asked = Asked(calib=data, timesteps=timesteps)
+    return pipeline.run(resolved(subject(model, asked), chosen, asked), observe=observe)
 
 
 def simulate(network: Network, data: Dataset, timesteps: int, device: str = "cpu") -> tuple[list[float], float]:

@@ -426,6 +426,7 @@ def test_dyadic_networks(case: tuple[Network, dict[str, np.ndarray]]) -> None:
     compare(*case)
 
 
+@pytest.mark.slow
 @settings(max_examples=160, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(networks(dyadic=False))
 def test_generic_networks(case: tuple[Network, dict[str, np.ndarray]]) -> None:
