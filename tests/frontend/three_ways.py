@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import torch
 from onnx import TensorProto, helper
 
@@ -18,6 +17,7 @@ from snncc.execute.torch.engine import Engine
 from snncc.frontend.normal.normalize import normalize
 from snncc.frontend.normal.samples import samples_first
 from snncc.frontend.operators.lower import Lowered, lower
+from snncc.functions.onnx import runtime
 from snncc.ir.network import Network
 
 FLOAT = TensorProto.FLOAT
@@ -82,12 +82,7 @@ def prepared(source: onnx.ModelProto, **shapes: tuple[int | str, ...]) -> tuple[
 
 def truth(source: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The outputs according to onnxruntime, whose kernels for 8-bit codes of mixed signs saturate on some CPUs."""
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
-    session = ort.InferenceSession(
-        exact_products(source).SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = runtime.session(exact_products(source).SerializeToString(), entries={"session.disable_quant_qdq": "1"})
     names = [o.name for o in session.get_outputs()]
     return dict(zip(names, session.run(names, dict(feeds)), strict=True))
 

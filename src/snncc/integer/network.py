@@ -59,11 +59,6 @@ class IntegerNetwork:
         """The scale of the input, or one per channel."""
         return self.input.scale[0] if len(self.input.scale) == 1 else self.input.scale
 
-    @property
-    def input_zero_point(self) -> float | tuple[float, ...]:
-        """The byte that stands for 0, or one per channel."""
-        return self.input.zero_point[0] if len(self.input.zero_point) == 1 else self.input.zero_point
-
     def refuse_longer(self, timesteps: int) -> None:
         """Raise UsageError for a T beyond the one for which the widths are proved."""
         if timesteps > self.max_timesteps:
